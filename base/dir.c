@@ -1,0 +1,202 @@
+/* dir.c - paths, and a folder that appears under its name complete or not at all: everything is written into
+ * `<path>.partial-<pid>`, fsynced, and renamed; what stood there before goes only after the new one is in place. */
+#include "base/file.h"
+#include "base/file_ops.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct out_dir {
+    char *path, *partial, *old;
+    bool force;
+};
+
+bool path_exists(const char *path)
+{
+    struct stat st;
+    return !lstat(path, &st);
+}
+
+bool path_is_dir(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+char *path_join(const char *dir, const char *name, struct err *e)
+{
+    if (*name == '/' || !strcmp(dir, ".") || !*dir)
+        return mem_strdup(name, e);
+    return mem_printf(e, "%s%s%s", dir, str_ends(dir, "/") ? "" : "/", name);
+}
+
+const char *path_base(const char *path)
+{
+    const char *p = strrchr(path, '/');
+    return p ? p + 1 : path;
+}
+
+char *path_dir(const char *path, struct err *e)
+{
+    const char *p = strrchr(path, '/');
+    if (!p)
+        return mem_strdup(".", e);
+    return mem_strndup(path, p == path ? 1 : (size_t)(p - path), e);
+}
+
+int path_list(const char *dir, struct strs *out, struct err *e)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return err_io(e, "open folder", dir);
+    int rc = 0;
+    for (struct dirent *it; !rc && (it = readdir(d));) {
+        struct stat st;
+        if (!fstatat(dirfd(d), it->d_name, &st, 0) && S_ISREG(st.st_mode))
+            rc = strs_add(out, it->d_name, e);
+    }
+    closedir(d);
+    strs_sort(out);
+    return rc;
+}
+
+static int remove_at(int at, const char *name, int depth)
+{
+    if (!unlinkat(at, name, 0) || errno == ENOENT)
+        return 0;
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 && depth < 64 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    int rc = 0;
+    for (struct dirent *it; !rc && (it = readdir(d));)
+        if (strcmp(it->d_name, ".") && strcmp(it->d_name, ".."))
+            rc = remove_at(dirfd(d), it->d_name, depth + 1);
+    closedir(d);
+    return rc ? rc : unlinkat(at, name, AT_REMOVEDIR);
+}
+
+int path_remove_tree(const char *path, struct err *e)
+{
+    return remove_at(AT_FDCWD, path, 0) ? err_io(e, "remove", path) : 0;
+}
+
+int path_make_dir(const char *path, struct err *e)
+{
+    if (path_is_dir(path))
+        return 0;
+    char *up = path_dir(path, e);
+    if (!up)
+        return -1;
+    int rc = strcmp(up, path) && strcmp(up, ".") && strcmp(up, "/") ? path_make_dir(up, e) : 0;
+    mem_free(up);
+    if (!rc && mkdir(path, 0777) && errno != EEXIST)
+        rc = err_io(e, "create folder", path);
+    return rc;
+}
+
+static void dir_free(struct out_dir *d)
+{
+    mem_free(d->path);
+    mem_free(d->partial);
+    mem_free(d->old);
+    mem_free(d);
+}
+
+static int dir_begin(struct out_dir *d, const char *path, struct err *e)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    d->path = mem_strndup(path, n, e);
+    d->partial = d->path ? mem_printf(e, "%s.partial-%ld", d->path, (long)getpid()) : NULL;
+    d->old = d->partial ? mem_printf(e, "%s.replaced-%ld", d->path, (long)getpid()) : NULL;
+    if (!d->old)
+        return -1;
+    if (path_exists(d->path) && !d->force) {
+        err_set(e, ERR_INPUT, "output '%s' exists already", d->path);
+        return err_hint(e, "give another output, or --force to replace it when the new one is complete");
+    }
+    char *up = path_dir(d->path, e);
+    int rc = up ? path_make_dir(up, e) : -1;
+    mem_free(up);
+    if (!rc && path_exists(d->partial))
+        rc = path_remove_tree(d->partial, e);
+    if (!rc && (file_op_refused() || mkdir(d->partial, 0777)))
+        rc = err_io(e, "create folder", d->partial);
+    return rc;
+}
+
+struct out_dir *dir_create(const char *path, bool force, struct err *e)
+{
+    struct out_dir *d = mem_alloc(sizeof *d, e);
+    if (!d)
+        return NULL;
+    d->force = force;
+    if (dir_begin(d, path, e)) {
+        dir_free(d);
+        return NULL;
+    }
+    return d;
+}
+
+const char *dir_path(const struct out_dir *d) { return d->partial; }
+
+static int sync_dir(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_io(e, "open folder", path);
+    int rc = file_op_refused() || fsync(fd) ? err_io(e, "fsync", path) : 0;
+    close(fd);
+    return rc;
+}
+
+static int sync_parent(const char *path, struct err *e)
+{
+    char *up = path_dir(path, e);
+    int rc = up ? sync_dir(up, e) : -1;
+    mem_free(up);
+    return rc;
+}
+
+int dir_publish(struct out_dir *d, struct err *e)
+{
+    bool had = path_exists(d->path);
+    int rc = sync_dir(d->partial, e);
+    if (!rc && had && !d->force)
+        rc = err_set(e, ERR_INPUT, "output '%s' appeared meanwhile", d->path);
+    if (!rc && had && (file_op_refused() || rename(d->path, d->old)))
+        rc = err_io(e, "rename", d->path);
+    if (!rc && (file_op_refused() || rename(d->partial, d->path))) {
+        rc = err_io(e, "rename", d->partial);
+        if (had && rename(d->old, d->path))
+            err_hint(e, "the previous output is kept as '%s'", d->old);
+    }
+    if (rc) {
+        dir_abandon(d);
+        return -1;
+    }
+    rc = sync_parent(d->path, e);
+    if (!rc && had)
+        rc = path_remove_tree(d->old, e);
+    dir_free(d);
+    return rc;
+}
+
+void dir_abandon(struct out_dir *d)
+{
+    if (!d)
+        return;
+    path_remove_tree(d->partial, NULL);
+    dir_free(d);
+}

@@ -1,0 +1,42 @@
+/* qtensor.h - a quantized matrix between solver and container: codes and parameters on a grid, not yet packed.
+ *
+ * Codes are signed as compressed-tensors counts them, [-2^(b-1), 2^(b-1)-1] for integer grids (symmetric or not), the
+ * bit pattern for float grids. Parameters are one per cell; cells tile the matrix:
+ *
+ *   strategy   cells (param_rows x param_cols)              cell of element (r, c)
+ *   tensor     1 x 1                                        (0, 0)
+ *   channel    rows x 1                                     (r, 0)
+ *   group      rows x ceil(cols / group_size)               (r, c / group_size)
+ *   block      ceil(rows / bh) x ceil(cols / bw)            (r / bh, c / bw)
+ *
+ * value = (code - zero) * scale, computed in scale_dtype: the product rounded once to it (compressed-tensors). */
+#ifndef QP_BASE_QTENSOR_H
+#define QP_BASE_QTENSOR_H
+#include "base/err.h"
+#include "base/scheme.h"
+#include "base/tensor.h"
+
+struct grid_layout {
+    const char *grid;       /* row of the grids table: "int" */
+    struct quant_args args; /* as resolved */
+    int64_t rows, cols;
+    int64_t cell_rows, cell_cols;   /* elements a cell spans at most */
+    int64_t param_rows, param_cols; /* cells */
+    enum dtype scale_dtype;         /* F32, BF16 or F16: parameters are exactly representable in it */
+};
+struct qtensor {
+    struct grid_layout layout;
+    int8_t *codes;      /* [rows, cols] */
+    float *scale;       /* [param_rows, param_cols], values of scale_dtype */
+    int8_t *zero;       /* [param_rows, param_cols]; NULL: symmetric */
+    float global_scale; /* tensor_group grids; else 0 */
+};
+/* layout_init - fills cells from args and shape. ERR_INPUT when the shape does not fit (cols not divisible by the
+ * group size, group larger than cols): the text names both numbers. */
+int layout_init(struct grid_layout *l, const struct quant_args *a, int64_t rows, int64_t cols,
+                enum dtype scale_dtype, struct err *e);
+int qtensor_init(struct qtensor *q, const struct grid_layout *l, struct err *e); /* zeroed arrays */
+void qtensor_release(struct qtensor *q);
+/* qtensor_decode - rows [row, row+n) as float32 [n, cols], each product rounded to scale_dtype. Integer grids. */
+void qtensor_decode(const struct qtensor *q, int64_t row, int64_t n, float *out);
+#endif

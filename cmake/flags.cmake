@@ -1,0 +1,23 @@
+# Flags that are part of the promise of equal bits: never fuse a*b+c behind our back, never reorder, never depend on a path.
+set(QPIPE_SANITIZE "" CACHE STRING "sanitizers, e.g. address,undefined")
+add_compile_options(-ffp-contract=off -fno-fast-math -fno-math-errno -fno-trapping-math
+    -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=build)
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wdouble-promotion
+    -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wcast-qual -Wwrite-strings -Wformat=2)
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    add_compile_options(-Wno-unknown-warning-option -Wno-unused-command-line-argument)
+endif()
+if(QPIPE_WERROR)
+    add_compile_options(-Werror)
+endif()
+add_compile_definitions(_GNU_SOURCE)
+set(CMAKE_C_FLAGS_RELEASE "-O3")
+set(CMAKE_C_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(QPIPE_SANITIZE)
+    add_compile_options(-fsanitize=${QPIPE_SANITIZE} -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${QPIPE_SANITIZE})
+endif()
+if(QPIPE_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,33 @@
+/* save.h - a checkpoint on its way out: tensors come in any order, are packed by a container, spread over shards of at
+ * most shard_size bytes, and listed in model.safetensors.index.json when there is more than one. Tensors are kept in a
+ * spool file beside the output until a shard is complete, so memory does not grow with the model. */
+#ifndef QP_IO_SAVE_H
+#define QP_IO_SAVE_H
+#include "base/qtensor.h"
+#include "base/str.h"
+#include "base/tensor.h"
+
+struct saved_tensor { /* for the manifest */
+    char *name, *file;
+    enum dtype dtype;
+    int rank;
+    int64_t dim[RANK_MAX];
+    char sha256[65];
+};
+struct saved_file {
+    char *name;
+    uint64_t bytes;
+    char sha256[65];
+};
+struct saver;
+/* dir: an out_dir's folder that exists. The order of tensors in shards is fixed by their names (natural order: layer 2
+ * before layer 10), never by the order of the calls. */
+struct saver *saver_new(const char *dir, uint64_t shard_size, struct err *e);
+int saver_put(struct saver *s, const char *name, enum dtype t, int rank, const int64_t *dim, const void *data, struct err *e);
+int saver_put_view(struct saver *s, const char *name, const struct tensor_view *v, struct err *e); /* copied byte for byte */
+int saver_finish(struct saver *s, struct err *e); /* writes shards and index */
+/* After finish; sorted by name. */
+const struct saved_tensor *saver_tensors(const struct saver *s, int64_t *n);
+const struct saved_file *saver_files(const struct saver *s, int64_t *n);
+void saver_free(struct saver *s);
+#endif

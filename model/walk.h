@@ -1,0 +1,52 @@
+/* walk.h - the one way a model is run: block after block over all chunks, activations waiting in a store. A block's
+ * steps are cut at its statistics groups; at each cut a caller may look at the group's input and change its weights.
+ *
+ *   mode   true:  group after group, each sees inputs made by weights already changed (one pass)
+ *          block: all inputs of a block from its original weights, then all groups solved, then the block again (two passes)
+ *          false: inputs from original weights, outputs too: changes never propagate (one pass)
+ */
+#ifndef QP_MODEL_WALK_H
+#define QP_MODEL_WALK_H
+#include "model/model.h"
+
+enum walk_mode { WALK_TRUE, WALK_BLOCK, WALK_FALSE };
+extern const char *const walk_mode_words[]; /* "true", "block", "false", NULL */
+
+/* Sequences of token ids; borrowed. */
+struct chunks {
+    const int32_t *const *seq;
+    const int64_t *len;
+    int64_t n;
+};
+struct walk_group {
+    int block, index;           /* index of the group inside the block */
+    int64_t k;                  /* inputs */
+    int n;                      /* matrices that read it */
+    const struct module *module[8];
+    float *weight[8];           /* [out, in] float32, dense; may be changed in solve() */
+};
+struct walk_hooks {
+    void *arg;
+    /* false: nobody wants this group's input (then neither input nor solve is called). */
+    bool (*wants)(void *arg, const struct walk_group *g);
+    /* Chunks ascending: the input rows of the group, [rows, k]. */
+    int (*input)(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows, int64_t ldx, struct err *e);
+    int (*solve)(void *arg, const struct walk_group *g, struct err *e);
+};
+struct walk_options {
+    uint64_t activation_budget; /* bytes; beyond it chunks spill */
+    const char *spill_dir;      /* where (a folder that exists); the file is unlinked at once */
+};
+struct walker;
+/* chunks and model are borrowed until walker_free. Runs the prologue (embedding). */
+struct walker *walker_new(const struct model *m, const struct chunks *c, const struct walk_options *o, struct err *e);
+/* walker_block - runs block b (0.. n_blocks-1 in order, then n_blocks: the epilogue's final norm and the head's group).
+ * hooks may be NULL. Weights of the block are read, used, released. */
+int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct walk_hooks *hooks, struct err *e);
+/* walker_logits - after the epilogue: logits [len, vocab] of one chunk, with the head as the hooks left it. */
+int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e);
+/* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block). */
+int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e);
+uint64_t walker_spilled(const struct walker *w); /* bytes written to disk so far */
+void walker_free(struct walker *w);
+#endif

@@ -1,0 +1,30 @@
+/* grid.h - a grid is a finite set of values per cell and a way to find it: fit parameters to weights, round values to
+ * codes, decode. It knows neither solver nor container. One file per grid in grids/, one row in grids/grids.c. */
+#ifndef QP_QUANT_GRID_H
+#define QP_QUANT_GRID_H
+#include "base/qtensor.h"
+
+struct observer;
+struct grid {
+    const char *name, *doc;
+    int unit; /* columns rounded together: 1 for scalars */
+    /* 0: this grid realises args. -1: not mine (e says why, ERR_INPUT or ERR_UNBUILT). */
+    int (*accepts)(const struct quant_args *a, struct err *e);
+    /* Parameters of a cell whose values span [min, max] (both through 0): float32, then rounded to layout->scale_dtype
+     * exactly as compressed-tensors' calculate_qparams does in that dtype. */
+    void (*params)(const struct grid_layout *l, float min, float max, float *scale, int8_t *zero);
+    /* n values with one (scale, zero) to codes and, if decoded is not NULL, back to values. float32: x / scale by true
+     * division, + zero, clamp, round half to even. */
+    void (*round)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes, float *decoded);
+    /* The same in the arithmetic of layout->scale_dtype: quotient and sum are rounded to it one after the other, as the
+     * peer's data-free pass does in a weight's own dtype. F32: the same as round. */
+    void (*round_own)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes, float *decoded);
+    /* round for n values with a scale and a zero point each (a column of a solver); zero [n] as float32. */
+    void (*round_each)(const struct grid_layout *l, int64_t n, const float *x, const float *scale, const float *zero,
+                       int8_t *codes, float *decoded);
+};
+extern const struct grid *const grids[]; /* ends with NULL */
+/* grid_for - the grid that realises args, or NULL with ERR_UNBUILT naming the scheme and the grids there are. */
+const struct grid *grid_for(const struct quant_args *a, struct err *e);
+const struct grid *grid_find(const char *name);
+#endif
