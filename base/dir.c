@@ -193,6 +193,19 @@ int dir_publish(struct out_dir *d, struct err *e)
     return rc;
 }
 
+int dir_publish_as(struct out_dir *d, const char *path, struct err *e)
+{
+    char *copy = mem_strdup(path, e);
+    if (!copy) {
+        dir_abandon(d);
+        return -1;
+    }
+    mem_free(d->path);
+    d->path = copy;
+    d->force = false;
+    return dir_publish(d, e);
+}
+
 void dir_abandon(struct out_dir *d)
 {
     if (!d)

@@ -38,7 +38,9 @@ struct out_dir;
 struct out_dir *dir_create(const char *path, bool force, struct err *e);
 const char *dir_path(const struct out_dir *d); /* where to write now */
 int dir_publish(struct out_dir *d,
-                struct err *e);      /* frees d, also on failure (the partial one is then removed) */
+                struct err *e); /* frees d, also on failure (the partial one is then removed) */
+/* dir_publish_as - the same under another name beside it, which must not exist. */
+int dir_publish_as(struct out_dir *d, const char *path, struct err *e);
 void dir_abandon(struct out_dir *d); /* removes the partial one; NULL allowed; safe at exit */
 
 bool path_exists(const char *path);

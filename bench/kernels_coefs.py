@@ -59,7 +59,7 @@ def by_sqrt(f):
 L = log(mpf(2)) / 2 * mpf('1.0001')
 print('/* coefs.h - made by bench/kernels_coefs.py; do not edit. Ascending coefficients, what each one approximates is said there')
 print(' * and at its use. Static tables: included by math.c and by each level of rows_tmpl.h. */')
-print('#ifndef QP_KERNELS_COEFS_H\n#define QP_KERNELS_COEFS_H\n// clang-format off')
+print('#ifndef QP_KERNELS_COEFS_H\n#define QP_KERNELS_COEFS_H\n#include <stdint.h>\n// clang-format off')
 print('/* (e^r - 1 - r) / r^2, |r| <= ln 2 / 2 */')
 fexp = lambda r: (exp(r) - 1 - r) / r**2 if abs(r) > mpf(10)**-15 else mpf(1) / 2
 table('EXPF_C', fit(fexp, -L, L, 5), True)

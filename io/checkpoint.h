@@ -11,12 +11,13 @@
 struct container;
 struct checkpoint {
     char *dir;
-    struct json *config;          /* config.json, parsed; NULL when the folder has none */
-    struct strs shards;           /* file names, sorted */
-    struct tensor_source stored;  /* tensors as the files hold them */
-    struct tensor_source tensors; /* tensors as a model wants them (decoded); == stored for float checkpoints */
+    struct json *config;         /* config.json, parsed; NULL when the folder has none */
+    struct strs shards;          /* file names, sorted */
+    struct tensor_source stored; /* tensors as the files hold them */
+    struct tensor_source
+        tensors; /* tensors as a model wants them (decoded); == stored for float checkpoints */
     const struct container *container; /* NULL: not quantized */
-    void *decoder;                /* the container's */
+    void *decoder;                     /* the container's */
 };
 /* checkpoint_open - ERR_INPUT (not a folder with safetensors, lying header, index that names absent files, the same
  * tensor twice, unknown quant_method: ERR_UNBUILT with its name), ERR_IO, ERR_NOMEM. */

@@ -75,10 +75,12 @@ static int read_shape(const struct parse *c, const struct json *o, struct tensor
             return err_set(c->e, ERR_INPUT, "%s: tensor '%s': dimension %d is no count of elements", c->file,
                            info->name, i);
         empty = empty || !info->dim[i];
-        over = over || __builtin_mul_overflow(n, (uint64_t)info->dim[i], &n);
+        if (info->dim[i])
+            over = over || __builtin_mul_overflow(n, (uint64_t)info->dim[i], &n);
     }
-    if (over && !empty)
-        return err_set(c->e, ERR_INPUT, "%s: tensor '%s': the product of its shape does not fit in 64 bits",
+    /* zeros do not excuse the rest: who multiplies in another order must not overflow either */
+    if (over || n > INT64_MAX)
+        return err_set(c->e, ERR_INPUT, "%s: tensor '%s': the product of its shape does not fit in 63 bits",
                        c->file, info->name);
     *bytes = empty ? 0 : n;
     return 0;

@@ -23,8 +23,10 @@ struct saver;
 /* dir: an out_dir's folder that exists. The order of tensors in shards is fixed by their names (natural order: layer 2
  * before layer 10), never by the order of the calls. */
 struct saver *saver_new(const char *dir, uint64_t shard_size, struct err *e);
-int saver_put(struct saver *s, const char *name, enum dtype t, int rank, const int64_t *dim, const void *data, struct err *e);
-int saver_put_view(struct saver *s, const char *name, const struct tensor_view *v, struct err *e); /* copied byte for byte */
+int saver_put(struct saver *s, const char *name, enum dtype t, int rank, const int64_t *dim, const void *data,
+              struct err *e);
+int saver_put_view(struct saver *s, const char *name, const struct tensor_view *v,
+                   struct err *e);                /* copied byte for byte */
 int saver_finish(struct saver *s, struct err *e); /* writes shards and index */
 /* After finish; sorted by name. */
 const struct saved_tensor *saver_tensors(const struct saver *s, int64_t *n);

@@ -171,6 +171,8 @@ int st_writer_put(struct st_writer *w, const void *p, uint64_t n, struct err *e)
     return 0;
 }
 
+uint64_t st_writer_tell(const struct st_writer *w) { return w->f ? file_tell(w->f) : 0; }
+
 int st_writer_finish(struct st_writer *w, char sha256[65], struct err *e)
 {
     BUG_ON(!w->f || w->due < w->n);

@@ -2,6 +2,7 @@
  * and at its use. Static tables: included by math.c and by each level of rows_tmpl.h. */
 #ifndef QP_KERNELS_COEFS_H
 #define QP_KERNELS_COEFS_H
+#include <stdint.h>
 // clang-format off
 /* (e^r - 1 - r) / r^2, |r| <= ln 2 / 2 */
 static const float EXPF_C[5] = {

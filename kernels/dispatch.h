@@ -45,7 +45,8 @@ struct kern {
     /* n rows h[r*ld .. +nb) become x with x * r^T = h, r upper triangular [nb, nb]: see cholesky.c */
     void (*solve)(int64_t n, int64_t nb, float *h, int64_t ldh, const float *r, int64_t ldr);
     rows_fn *rmsnorm, *layernorm, *add_bias, *axpy, *mul, *act, *rope, *logprob, *kl;
-    float (*softmax)(const struct soft *p, int64_t n, float *s); /* s = exp(score - max) in place; returns their sum */
+    float (*softmax)(const struct soft *p, int64_t n,
+                     float *s); /* s = exp(score - max) in place; returns their sum */
     float (*dot)(int64_t n, const float *x, const float *y);
     double (*dot64)(int64_t n, const float *x, const float *y);
     void (*minmax)(int64_t n, const float *x, float *min, float *max);
@@ -71,7 +72,8 @@ struct gemm {
 };
 void gemm_run(const struct gemm *g);   /* on the pool when it is worth it */
 void gemm_alone(const struct gemm *g); /* on the calling thread only */
-void gemm_scratch(void);               /* allocates the calling thread's packing buffer now instead of at its first product */
+void gemm_scratch(
+    void); /* allocates the calling thread's packing buffer now instead of at its first product */
 
 int pool_width(void);  /* threads a loop may start here: 1 inside a parallel region */
 void pool_enter(void); /* first act of every worker: IEEE rounding, no FTZ or DAZ */

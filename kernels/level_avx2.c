@@ -68,7 +68,8 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
             __m256 r[8];
             UNROLL
             for (int64_t q = 0; q < 8; q++)
-                r[q] = q < have ? _mm256_xor_ps(sign, _mm256_loadu_ps(src + (i + q) * ld + p)) : _mm256_setzero_ps();
+                r[q] = q < have ? _mm256_xor_ps(sign, _mm256_loadu_ps(src + (i + q) * ld + p))
+                                : _mm256_setzero_ps();
             transpose8(r);
             UNROLL
             for (int64_t q = 0; q < 8; q++)
@@ -82,4 +83,6 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
     }
 }
 
-const struct kern kern_avx2 = { .name = "avx2", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT };
+const struct kern kern_avx2 = {
+    .name = "avx2", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT
+};

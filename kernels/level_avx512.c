@@ -57,8 +57,10 @@ static inline void transpose16(__m512 *r)
     }
     UNROLL
     for (int i = 0; i < 4; i++) { /* u[4g + i] holds columns i, 4+i, 8+i, 12+i of rows 4g..4g+3 */
-        __m512 lo01 = _mm512_shuffle_f32x4(u[i], u[4 + i], 0x44), hi01 = _mm512_shuffle_f32x4(u[i], u[4 + i], 0xee);
-        __m512 lo23 = _mm512_shuffle_f32x4(u[8 + i], u[12 + i], 0x44), hi23 = _mm512_shuffle_f32x4(u[8 + i], u[12 + i], 0xee);
+        __m512 lo01 = _mm512_shuffle_f32x4(u[i], u[4 + i], 0x44),
+               hi01 = _mm512_shuffle_f32x4(u[i], u[4 + i], 0xee);
+        __m512 lo23 = _mm512_shuffle_f32x4(u[8 + i], u[12 + i], 0x44),
+               hi23 = _mm512_shuffle_f32x4(u[8 + i], u[12 + i], 0xee);
         r[i] = _mm512_shuffle_f32x4(lo01, lo23, 0x88);
         r[4 + i] = _mm512_shuffle_f32x4(lo01, lo23, 0xdd);
         r[8 + i] = _mm512_shuffle_f32x4(hi01, hi23, 0x88);
@@ -76,7 +78,8 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
             __m512 r[16];
             UNROLL
             for (int64_t q = 0; q < 16; q++)
-                r[q] = q < have ? _mm512_xor_ps(sign, _mm512_maskz_loadu_ps(cols, src + (i + q) * ld + p)) : _mm512_setzero_ps();
+                r[q] = q < have ? _mm512_xor_ps(sign, _mm512_maskz_loadu_ps(cols, src + (i + q) * ld + p))
+                                : _mm512_setzero_ps();
             transpose16(r);
             UNROLL
             for (int64_t q = 0; q < 16; q++)
@@ -86,4 +89,6 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
     }
 }
 
-const struct kern kern_avx512 = { .name = "avx512", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT };
+const struct kern kern_avx512 = {
+    .name = "avx512", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT
+};

@@ -17,4 +17,12 @@ static void tile(int64_t k, const float *a, const float *b, float *c, int64_t ld
     }
 }
 
-const struct kern kern_c = { .name = "c", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t_slow, KERN_INIT };
+static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst)
+{
+    const float sign = negate ? -1.0F : 1.0F;
+    for (int64_t i = 0; i < w; i++)
+        for (int64_t p = 0; p < k; p++)
+            dst[p * w + i] = i < rows ? sign * src[i * ld + p] : 0.0F;
+}
+
+const struct kern kern_c = { .name = "c", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT };

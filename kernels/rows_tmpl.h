@@ -51,22 +51,24 @@ static inline vf f_exp(vf x)
     const vf magic = f_set(0x1.8p23F);
     x = f_min(f_set(89.0F), f_max(f_set(-104.0F), x)); /* NaN passes: the second operand wins */
     vf t = f_fma(x, f_set((float)LOG2E[0]), magic), n = f_sub(t, magic);
-    vf r = f_fma(n, f_set(-LN2F[1]), f_fma(n, f_set(-LN2F[0]), x));
+    vf h = f_fma(n, f_set(-LN2F[0]), x), r = f_fma(n, f_set(-LN2F[1]), h);
+    vf rest = f_fma(n, f_set(-LN2F[1]), f_sub(h, r));
     vf q = f_set(EXPF_C[4]);
     for (int i = 3; i >= 0; i--)
         q = f_fma(q, r, f_set(EXPF_C[i]));
-    return f_scale(f_add(f_set(1.0F), f_fma(f_mul(r, r), q, r)), t);
+    return f_scale(f_add(f_set(1.0F), f_add(r, f_fma(f_mul(r, r), q, rest))), t);
 }
 static inline vd d_exp(vd x)
 {
     const vd magic = d_set(0x1.8p52);
-    x = d_max(d_set(-746.0), x);
+    x = d_min(d_set(710.0), d_max(d_set(-746.0), x));
     vd t = d_fma(x, d_set(LOG2E[0]), magic), n = d_sub(t, magic);
-    vd r = d_fma(n, d_set(-LN2_EXP[1]), d_fma(n, d_set(-LN2_EXP[0]), x));
+    vd h = d_fma(n, d_set(-LN2_EXP[0]), x), r = d_fma(n, d_set(-LN2_EXP[1]), h);
+    vd rest = d_fma(n, d_set(-LN2_EXP[1]), d_sub(h, r));
     vd q = d_set(EXP_C[9]);
     for (int i = 8; i >= 0; i--)
         q = d_fma(q, r, d_set(EXP_C[i]));
-    return d_scale(d_add(d_set(1.0), d_fma(d_mul(r, r), q, r)), t);
+    return d_scale(d_add(d_set(1.0), d_add(r, d_fma(d_mul(r, r), q, rest))), t);
 }
 /* tanh to float32: 1 - 2 / (e^2x + 1) in float64; beyond |x| = 20 the quotient is below half an ulp of 1 */
 static inline vf f_tanh(vf x)
@@ -354,7 +356,9 @@ static void rows_kl(const struct rows *j, int64_t begin, int64_t end)
         for (; i + 16 <= j->d; i += 16)
             s = d_add(s, kl_lane(f_load(p + i), f_load(q + i), max, shift));
         if (i < j->d)
-            s = d_first(j->d - i, d_add(s, kl_lane(f_load_n(p + i, j->d - i), f_load_n(q + i, j->d - i), max, shift)), s);
+            s = d_first(j->d - i,
+                        d_add(s, kl_lane(f_load_n(p + i, j->d - i), f_load_n(q + i, j->d - i), max, shift)),
+                        s);
         j->out64[r] = d_fold(s) / sp;
     }
 }
@@ -404,14 +408,6 @@ static void pack_n(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
         }
     }
 }
-static void pack_t_slow(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst)
-{
-    const float sign = negate ? -1.0F : 1.0F;
-    for (int64_t i = 0; i < w; i++)
-        for (int64_t p = 0; p < k; p++)
-            dst[p * w + i] = i < rows ? sign * src[i * ld + p] : 0.0F;
-}
-
 /* ---- triangular solve of the Cholesky factor, sixteen rows in the lanes; see cholesky.c ---- */
 static void solve16(int64_t nb, vf *x, const float *r, int64_t ldr)
 {
@@ -441,9 +437,9 @@ static void rows_solve(int64_t n, int64_t nb, float *h, int64_t ldh, const float
     }
 }
 
-#define KERN_INIT                                                                                            \
-    .solve = rows_solve, .rmsnorm = rows_rmsnorm, .layernorm = rows_layernorm, .add_bias = rows_add_bias,    \
-    .axpy = elems_axpy, .mul = elems_mul, .act = elems_act, .rope = rows_rope, .logprob = rows_logprob,      \
-    .kl = rows_kl, .softmax = row_softmax, .dot = row_dot, .dot64 = row_dot64, .minmax = row_minmax,         \
+#define KERN_INIT                                                                                         \
+    .solve = rows_solve, .rmsnorm = rows_rmsnorm, .layernorm = rows_layernorm, .add_bias = rows_add_bias, \
+    .axpy = elems_axpy, .mul = elems_mul, .act = elems_act, .rope = rows_rope, .logprob = rows_logprob,   \
+    .kl = rows_kl, .softmax = row_softmax, .dot = row_dot, .dot64 = row_dot64, .minmax = row_minmax,      \
     .all_finite = row_all_finite, .pack_n = pack_n
 #endif

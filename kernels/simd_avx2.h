@@ -27,7 +27,8 @@ static inline vf f_set(float x) { return F2(_mm256_set1_ps(x), _mm256_set1_ps(x)
 static inline vf f_load(const float *p) { return F2(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
 static inline vf f_load_n(const float *p, int64_t n)
 {
-    return F2(_mm256_maskload_ps(p, mask8(n)), n > 8 ? _mm256_maskload_ps(p + 8, mask8(n - 8)) : _mm256_setzero_ps());
+    return F2(_mm256_maskload_ps(p, mask8(n)),
+              n > 8 ? _mm256_maskload_ps(p + 8, mask8(n - 8)) : _mm256_setzero_ps());
 }
 static inline vf f_add(vf x, vf y) { return F2(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
 static inline vf f_sub(vf x, vf y) { return F2(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
@@ -35,7 +36,10 @@ static inline vf f_mul(vf x, vf y) { return F2(_mm256_mul_ps(x.a, y.a), _mm256_m
 static inline vf f_div(vf x, vf y) { return F2(_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)); }
 static inline vf f_max(vf x, vf y) { return F2(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline vf f_min(vf x, vf y) { return F2(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
-static inline vf f_fma(vf x, vf y, vf z) { return F2(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
+static inline vf f_fma(vf x, vf y, vf z)
+{
+    return F2(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b));
+}
 static inline vf f_first(int64_t n, vf x, vf y)
 {
     return F2(_mm256_blendv_ps(y.a, x.a, _mm256_castsi256_ps(mask8(n))),
@@ -55,7 +59,8 @@ static inline void f_store_n(float *p, vf x, int64_t n)
 static inline __m256 scale8(__m256 p, __m256 t)
 {
     __m256i n = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4b400000));
-    __m256i half = _mm256_sub_epi32(_mm256_srli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(4096)), 1), _mm256_set1_epi32(2048));
+    __m256i half = _mm256_sub_epi32(_mm256_srli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(4096)), 1),
+                                    _mm256_set1_epi32(2048));
     __m256i bias = _mm256_set1_epi32(127);
     __m256i s = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
     __m256i r = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(n, half), bias), 23);
@@ -63,16 +68,18 @@ static inline __m256 scale8(__m256 p, __m256 t)
 }
 static inline vf f_scale(vf p, vf t) { return F2(scale8(p.a, t.a), scale8(p.b, t.b)); }
 
-#define EACH4(expr)                                                                                          \
-    vd r;                                                                                                    \
-    for (int l = 0; l < 4; l++)                                                                              \
-        r.v[l] = (expr);                                                                                     \
+#define EACH4(expr)             \
+    vd r;                       \
+    for (int l = 0; l < 4; l++) \
+        r.v[l] = (expr);        \
     return r
 static inline vd d_set(double x) { EACH4(_mm256_set1_pd(x)); }
 static inline vd d_of(vf x)
 {
-    return (vd){ { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)),
-                   _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) } };
+    return (vd){
+        { _mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)),
+          _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)) }
+    };
 }
 static inline vf d_round(vd x)
 {
@@ -84,6 +91,7 @@ static inline vd d_sub(vd x, vd y) { EACH4(_mm256_sub_pd(x.v[l], y.v[l])); }
 static inline vd d_mul(vd x, vd y) { EACH4(_mm256_mul_pd(x.v[l], y.v[l])); }
 static inline vd d_div(vd x, vd y) { EACH4(_mm256_div_pd(x.v[l], y.v[l])); }
 static inline vd d_max(vd x, vd y) { EACH4(_mm256_max_pd(x.v[l], y.v[l])); }
+static inline vd d_min(vd x, vd y) { EACH4(_mm256_min_pd(x.v[l], y.v[l])); }
 static inline vd d_fma(vd x, vd y, vd z) { EACH4(_mm256_fmadd_pd(x.v[l], y.v[l], z.v[l])); }
 static inline vd d_first(int64_t n, vd x, vd y)
 {

@@ -28,10 +28,10 @@ static inline float soft_fmaf(float a, float b, float c)
     return (float)s;
 }
 
-#define EACH(T, expr)                                                                                        \
-    T r;                                                                                                     \
-    for (int l = 0; l < 16; l++)                                                                             \
-        r.v[l] = (expr);                                                                                     \
+#define EACH(T, expr)            \
+    T r;                         \
+    for (int l = 0; l < 16; l++) \
+        r.v[l] = (expr);         \
     return r
 static inline vf f_set(float a) { EACH(vf, a); }
 static inline vf f_load(const float *p) { EACH(vf, p[l]); }
@@ -73,6 +73,7 @@ static inline vd d_sub(vd a, vd b) { EACH(vd, a.v[l] - b.v[l]); }
 static inline vd d_mul(vd a, vd b) { EACH(vd, a.v[l] * b.v[l]); }
 static inline vd d_div(vd a, vd b) { EACH(vd, a.v[l] / b.v[l]); }
 static inline vd d_max(vd a, vd b) { EACH(vd, a.v[l] > b.v[l] ? a.v[l] : b.v[l]); }
+static inline vd d_min(vd a, vd b) { EACH(vd, a.v[l] < b.v[l] ? a.v[l] : b.v[l]); }
 static inline vd d_fma(vd a, vd b, vd c) { EACH(vd, fma(a.v[l], b.v[l], c.v[l])); }
 static inline vd d_first(int64_t n, vd a, vd b) { EACH(vd, l < n ? a.v[l] : b.v[l]); }
 static inline vd d_abs(vd a) { EACH(vd, fabs(a.v[l])); }

@@ -23,9 +23,9 @@ enum dim {
 enum flag {
     FLAG_NEVER, FLAG_ALWAYS, FLAG_TIE, FLAG_ATTN_BIAS, FLAG_QKV_BIAS, FLAG_MLP_BIAS, FLAG_USE_WINDOW, FLAG_QK_NORM,
     FLAG_PARALLEL, FLAG_NEW_DECODER, FLAG_MULTI_QUERY, FLAG_TWO_NORMS, FLAG_ONE_NORM, FLAG_SERIAL, FLAG_ALIBI,
-    FLAG_NORM_BEFORE, FLAG_NORM_AFTER, FLAG_NO_FINAL_NORM, FLAG_FINAL_NORM, FLAG_NORM_AFFINE, FLAG_PROJECT,
-    FLAG_POST_RESIDUAL, FLAG_SCALE_WEIGHTS, FLAG_SCALE_BY_LAYER,
-    FLAG_ROPE, /* of the layer */
+    FLAG_NORM_BEFORE, FLAG_NORM_AFTER, FLAG_NO_FINAL_NORM, FLAG_FINAL_NORM, FLAG_NORM_AFFINE, FLAG_FINAL_AFFINE, FLAG_PROJECT,
+    FLAG_WHOLE, FLAG_POST_RESIDUAL, FLAG_SCALE_BY_LAYER,
+    FLAG_ROPE, FLAG_SPARSE, FLAG_DENSE, FLAG_LINEAR, FLAG_FULL, /* of the layer */
     FLAG_COUNT
 };
 
@@ -101,11 +101,13 @@ enum rope_rule {
     ROPE_LISTED,  /* no_rope_layers[i] != 0, or all but every no_rope_layer_interval-th */
 };
 
+enum alibi_rule { ALIBI_NONE, ALIBI_LOW, ALIBI_HIGH }; /* slopes from the power of two below or above the heads */
+
 struct arch {
     const char *name;    /* model_type */
     const char *aliases; /* further model_types, "a|b", or NULL */
     const char *doc;
-    const char *missing; /* what is not built beyond steps that are not (NULL: nothing) */
+    const char *missing; /* what is not built beside steps (NULL: nothing) */
     const char *base, *layers;
     const char *const *norm_classes, *const *attn_classes, *const *linear_classes; /* NULL linear: Linear, Module */
     const struct key *keys; /* own rows; they replace common rows of the same meaning */
@@ -120,15 +122,17 @@ struct arch {
     enum window_rule window;
     bool layer_types; /* config.json's layer_types counts */
     enum rope_rule rope;
+    enum alibi_rule alibi;
     bool embed_sqrt; /* embedding times sqrt(hidden) */
     int (*derive)(struct config *c, const struct json *j, struct err *e); /* odd rules of a family, or NULL */
     const char *const *skip; /* tails of tensor names that the file may hold and nobody reads; ends with NULL */
 };
-const struct arch *const *arch_rows(int64_t *n);
+const struct arch *arch_row(int64_t i); /* NULL behind the last */
+bool arch_built(const struct arch *a);
 const struct arch *arch_find(const char *model_type); /* names and aliases; NULL */
 int arch_unknown(const char *model_type, const char *file, struct err *e); /* ERR_UNBUILT with the nearest names */
 /* arch_check - ERR_UNBUILT naming the family and its missing steps, or 0. */
 int arch_check(const struct arch *a, struct err *e);
 /* The rows, by file. */
-extern const struct arch *const families_rms[], *const families_ln[], *const families_later[];
+extern const struct arch *const families_rms[], *const families_ln[], *const families_later[]; /* end with NULL */
 #endif

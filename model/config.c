@@ -75,6 +75,8 @@ const struct json *config_get(const struct json *o, const char *names, char foun
 {
     char one[64];
     next_name(names, found);
+    if (!*names)
+        return NULL;
     for (const char *rest = names; rest;) {
         rest = next_name(rest, one);
         const struct json *v = get_path(o, one);
@@ -274,7 +276,9 @@ static void derive_flags(struct config *c)
     c->flag[FLAG_SERIAL] = !c->flag[FLAG_PARALLEL];
     c->flag[FLAG_NORM_AFTER] = !c->flag[FLAG_NORM_BEFORE];
     c->flag[FLAG_FINAL_NORM] = c->flag[FLAG_NORM_BEFORE] && !c->flag[FLAG_NO_FINAL_NORM];
+    c->flag[FLAG_FINAL_AFFINE] = c->flag[FLAG_FINAL_NORM] && c->flag[FLAG_NORM_AFFINE];
     c->flag[FLAG_PROJECT] = c->embed != c->hidden;
+    c->flag[FLAG_WHOLE] = !c->flag[FLAG_PROJECT];
 }
 
 bool config_flag(const struct config *c, int64_t block, enum flag f)

@@ -1,6 +1,7 @@
 /* layers.c - what differs from layer to layer: windows, rope, the scale of the scores. The rules are enum values of the
  * family's row; a list in config.json (layer_types, no_rope_layers) wins over a rule where the family reads it. */
 #include "base/mem.h"
+#include "kernels/math.h"
 #include "model/config.h"
 #include <string.h>
 
@@ -78,12 +79,35 @@ static int rope_by_rule(const struct config *c, int64_t i, bool window)
     return -1;
 }
 
+/* Slopes of ALiBi (arXiv:2108.12409) for any number of heads. n is a power of two: LOW takes n <= heads and fills up with
+ * the odd steps of 2n; HIGH takes n >= heads, every second slope first. */
+static int read_alibi(struct config *c, struct err *e)
+{
+    int64_t n = 1, heads = c->heads;
+    if (c->arch->alibi == ALIBI_NONE)
+        return 0;
+    c->alibi = mem_array((size_t)heads, sizeof *c->alibi, e);
+    if (!c->alibi)
+        return -1;
+    while (c->arch->alibi == ALIBI_LOW ? 2 * n <= heads : n < heads)
+        n *= 2;
+    for (int64_t h = 0; h < heads; h++) {
+        double step = (double)(h + 1);
+        if (c->arch->alibi == ALIBI_LOW && h >= n)
+            step = (double)(2 * (h - n) + 1) / 2;
+        if (c->arch->alibi == ALIBI_HIGH && n != heads)
+            step = (double)(h < n / 2 ? 2 * (h + 1) : 2 * (h - n / 2) + 1);
+        c->alibi[h] = (float)m_pow(2, -8 * step / (double)n);
+    }
+    return 0;
+}
+
 int config_layers(struct config *c, const struct json *j, struct err *e)
 {
     /* A family that has use_sliding_window ignores sliding_window without it. */
     bool on = (c->arch->window != WINDOW_LATE && c->arch->window != WINDOW_NOPE) || c->flag[FLAG_USE_WINDOW];
     c->layer = mem_array((size_t)c->layers, sizeof *c->layer, e);
-    if (!c->layer || read_rope_list(c, j, e) || read_layer_types(c, j, e))
+    if (!c->layer || read_alibi(c, e) || read_rope_list(c, j, e) || read_layer_types(c, j, e))
         return -1;
     for (int64_t i = 0; i < c->layers; i++) {
         struct layer *l = &c->layer[i];

@@ -19,6 +19,8 @@ struct module {
     int block;                  /* 0..n_blocks-1; n_blocks: epilogue; -1: prologue */
     int group;                  /* statistics group inside its block, -1: none (embedding, norm) */
     bool quantizable, tied;
+    int part;                   /* enum part_id: its role in the steps (model/arch.h) */
+    int64_t row;                /* of several modules with one role: which one */
 };
 struct model {
     const struct arch *arch;
@@ -28,6 +30,7 @@ struct model {
     int64_t vocab, hidden, n_blocks, max_positions;
     struct module *module;               /* in forward order */
     int64_t n_modules;
+    int64_t *first;                      /* [n_blocks + 3]: modules of block b are first[b + 1] .. first[b + 2] - 1 */
     struct strs unread;                  /* tensors of the checkpoint that no module reads and no rule of the family explains */
 };
 /* model_open - ERR_UNBUILT: a known family whose steps are not all built, or an unknown model_type (nearest names);
@@ -35,7 +38,9 @@ struct model {
 int model_open(const struct json *config, const struct tensor_source *tensors, const char *dir, struct model *out, struct err *e);
 void model_release(struct model *m);
 const struct module *model_module(const struct model *m, const char *name); /* NULL */
-/* FLOPs of one forward pass over `tokens` tokens in sequences of `length`, and bytes: for plans. */
+const struct module *model_part(const struct model *m, int64_t block, int part); /* by role; NULL */
+/* FLOPs of one forward pass over `tokens` tokens in sequences of `length` (head included), and bytes: for plans.
+ * block: -1 prologue, 0.. blocks, n_blocks: epilogue. */
 double model_forward_flops(const struct model *m, int64_t tokens, int64_t length);
 int64_t model_block_bytes(const struct model *m, int64_t block); /* float32 weights of one block in memory */
 int64_t model_live_floats(const struct model *m, int64_t block); /* floats a token that wait between two groups, at most */

@@ -15,13 +15,15 @@ struct grid {
     void (*params)(const struct grid_layout *l, float min, float max, float *scale, int8_t *zero);
     /* n values with one (scale, zero) to codes and, if decoded is not NULL, back to values. float32: x / scale by true
      * division, + zero, clamp, round half to even. */
-    void (*round)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes, float *decoded);
+    void (*round)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
+                  int8_t *codes, float *decoded);
     /* The same in the arithmetic of layout->scale_dtype: quotient and sum are rounded to it one after the other, as the
      * peer's data-free pass does in a weight's own dtype. F32: the same as round. */
-    void (*round_own)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes, float *decoded);
+    void (*round_own)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
+                      int8_t *codes, float *decoded);
     /* round for n values with a scale and a zero point each (a column of a solver); zero [n] as float32. */
-    void (*round_each)(const struct grid_layout *l, int64_t n, const float *x, const float *scale, const float *zero,
-                       int8_t *codes, float *decoded);
+    void (*round_each)(const struct grid_layout *l, int64_t n, const float *x, const float *scale,
+                       const float *zero, int8_t *codes, float *decoded);
 };
 extern const struct grid *const grids[]; /* ends with NULL */
 /* grid_for - the grid that realises args, or NULL with ERR_UNBUILT naming the scheme and the grids there are. */

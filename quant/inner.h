@@ -14,7 +14,6 @@ int rows_finite(const float *w, int64_t rows, int64_t cols, struct err *e);
 enum { POWER_MAX = 64 }; /* largest norm */
 void power_each(int64_t n, float *x, double norm);
 
-
 /* error_against - tr(E H E^T) for H = scale * (symmetric matrix whose lower triangle is sum), e [rows, k]. */
 double error_against(int64_t k, const float *sum, double scale, const float *e, int64_t rows);
 #endif

@@ -13,13 +13,16 @@ struct observer {
     const struct opt *options; /* rows over struct observer_params, with this observer's defaults */
     int needs_importance;      /* 1: uses E[x^2] per input column when there is any */
     /* Fill q->scale and q->zero from w [rows, cols] (row-major, dense). importance: NULL or [cols]. */
-    int (*fit)(const struct observer_params *p, const float *w, const float *importance, struct qtensor *q, struct err *e);
+    int (*fit)(const struct observer_params *p, const float *w, const float *importance, struct qtensor *q,
+               struct err *e);
 };
 extern const struct observer *const observers[]; /* ends with NULL */
-const struct observer *observer_find(const char *name); /* aliases of the peer too ("minmax" on weights = memoryless_minmax) */
+const struct observer *observer_find(
+    const char *name); /* aliases of the peer too ("minmax" on weights = memoryless_minmax) */
 /* observer_unbuilt - a name that the peer knows and this version does not do on weights yet; NULL: unknown word. */
 const char *observer_unbuilt(const char *name);
 /* observer_resolve - the observer of args->observer ("": memoryless_minmax) and its parameters: defaults, then the
  * ones given (args->obs_*, NAN = default). ERR_INPUT names a parameter that the observer has not. */
-int observer_resolve(const struct quant_args *a, const struct observer **o, struct observer_params *p, struct err *e);
+int observer_resolve(const struct quant_args *a, const struct observer **o, struct observer_params *p,
+                     struct err *e);
 #endif

@@ -12,40 +12,46 @@
 #include "quant/stats.h"
 
 enum solver_needs { NEED_NOTHING, NEED_DIAGONAL, NEED_GRAM };
-enum damp_mode { DAMP_FIXED, DAMP_AUTO }; /* auto: by the number of tokens seen and a two-fold check on half Grams */
+enum damp_mode {
+    DAMP_FIXED,
+    DAMP_AUTO
+}; /* auto: by the number of tokens seen and a two-fold check on half Grams */
 struct solve_options {
     double dampening_frac;
     enum damp_mode damp_mode;
-    int64_t block_size; /* >= 1; the peer's word. Passes are 128 columns wide whatever it says: no bit depends on it */
+    int64_t
+        block_size; /* >= 1; the peer's word. Passes are 128 columns wide whatever it says: no bit depends on it */
 };
 /* One factorization serves every matrix that reads the same input with the same order and dampening. */
 struct factor {
     int64_t k;
-    float *r;        /* [k, k]: R_jj on the diagonal, T above it; the lower triangle means nothing */
-    int64_t *order;  /* [k]: column visited j-th */
-    uint8_t *dead;   /* [k], by original column */
+    float *r;       /* [k, k]: R_jj on the diagonal, T above it; the lower triangle means nothing */
+    int64_t *order; /* [k]: column visited j-th */
+    uint8_t *dead;  /* [k], by original column */
     double mean_diag, damp_frac; /* damping used after the ladder, as a fraction of the mean diagonal */
-    int attempts;    /* 1: the first one held; more: the ladder of dampening was climbed (x10 each) */
+    int attempts; /* 1: the first one held; more: the ladder of dampening was climbed (x10 each) */
 };
 /* factor_new - ERR_INPUT when no dampening up to 1.0 makes H positive definite. */
 int factor_init(struct factor *f, const struct gram *g, enum actorder order, double damp_frac, struct err *e);
 void factor_release(struct factor *f);
 /* damp_auto - a fraction from {0.003 ... 3} chosen by the two-fold check of the project's methods notes: solve on one half of the tokens,
  * score on the other, both ways; w: the matrices of the group. Needs gram.half. */
-int damp_auto(const struct gram *g, enum actorder order, const float *const *w, const struct grid_layout *const *l, int n, double *frac, struct err *e);
+int damp_auto(const struct gram *g, enum actorder order, const float *const *w,
+              const struct grid_layout *const *l, int n, double *frac, struct err *e);
 
 struct solve_result {
-    double loss;        /* tr(E H E^T) with H = 2/sequences * sum x x^T, undamped; 0 without a Gram matrix */
-    double weight_loss; /* tr(W H W^T): loss / weight_loss is the relative output error */
+    double loss;         /* tr(E H E^T) with H = 2/sequences * sum x x^T, undamped; 0 without a Gram matrix */
+    double weight_loss;  /* tr(W H W^T): loss / weight_loss is the relative output error */
     double weight_error; /* |E|_F / |W|_F */
-    double peer_loss;   /* sum over rows, columns of R_jj^2 (target - q)^2 / 2: what the peer reports */
+    double peer_loss;    /* sum over rows, columns of R_jj^2 (target - q)^2 / 2: what the peer reports */
 };
 struct solver {
     const char *name, *doc;
     enum solver_needs needs;
     /* w [rows, cols] float32, changed in place to the decoded values; q: parameters are filled already (observer), codes
      * are written. f: NULL unless needs is NEED_GRAM. res may be NULL. */
-    int (*solve)(const struct solve_options *o, const struct factor *f, const struct gram *g, float *w, struct qtensor *q, struct solve_result *res, struct err *e);
+    int (*solve)(const struct solve_options *o, const struct factor *f, const struct gram *g, float *w,
+                 struct qtensor *q, struct solve_result *res, struct err *e);
 };
 extern const struct solver *const solvers[]; /* ends with NULL */
 const struct solver *solver_find(const char *name);

@@ -10,11 +10,11 @@
 
 enum { GRAM_LEAVES = 16 };
 struct gram {
-    int64_t k, chunks;  /* inputs; how many chunks there will be */
-    int64_t rows;       /* tokens seen */
-    int64_t sequences;  /* chunks added */
-    float *sum;         /* [k, k], lower triangle, after gram_finish; owned */
-    float *half;        /* sum over the first half of the leaves (for two-fold choices), or NULL */
+    int64_t k, chunks; /* inputs; how many chunks there will be */
+    int64_t rows;      /* tokens seen */
+    int64_t sequences; /* chunks added */
+    float *sum;        /* [k, k], lower triangle, after gram_finish; owned */
+    float *half;       /* sum over the first half of the leaves (for two-fold choices), or NULL */
     int64_t half_rows;
     struct gram_tree *tree;
 };

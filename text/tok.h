@@ -67,6 +67,10 @@ void pattern_release(struct pattern *p);
 int pattern_spans(const struct pattern *p, const char *s, size_t n, bool invert, struct spans *out, struct err *e);
 /* pattern_translate - an Oniguruma (Ruby syntax) pattern as PCRE2 understands it (tok_pattern.c says what differs). */
 int pattern_translate(const char *p, size_t n, const char *where, struct buf *out, struct err *e);
+/* unicode_added - ranges to be put between brackets: what a category has beyond PCRE2's table. */
+int unicode_added(const char *category, struct buf *out, struct err *e);
+const char *unicode_added_category(unsigned c); /* "": not one of them */
+bool unicode_is_late_punct(unsigned c);         /* punctuation that the library does not know */
 extern const char pattern_gpt2[]; /* the fixed expression of ByteLevel with use_regex */
 
 enum behavior { CUT_REMOVED, CUT_ISOLATED, CUT_PREVIOUS, CUT_NEXT, CUT_CONTIGUOUS };
@@ -207,6 +211,8 @@ struct trie {
 struct added {
     struct added_token *v;
     size_t n;
+    int32_t *of_id; /* index + 1 of an id; 0: none */
+    size_t n_id;
     struct trie raw, normal;
 };
 int added_read(struct added *a, const struct json *list, struct tokenizer *t, struct err *e);
@@ -229,7 +235,7 @@ int tokenizer_normalize(const struct part *chain, struct work *w, const char *p,
 /* Characters (tok_chars.c): Unicode's White_Space, N*, P*, and Rust regex's \w; tables of utf8proc. */
 bool char_is_space(unsigned c);
 bool char_is_numeric(unsigned c);
-bool char_is_punct(unsigned c); /* ASCII punctuation or category P */
+bool char_is_punct(unsigned c); /* ASCII punctuation or category P as of Unicode 8 */
 bool char_is_mark(unsigned c);
 bool char_is_word(unsigned c);
 /* Bytes as the printable characters of GPT-2's table, and back (-1: no such character). */

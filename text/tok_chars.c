@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 int grow(void **v, size_t *cap, size_t need, size_t size, struct err *e)
@@ -31,7 +32,6 @@ bool char_is_space(unsigned c)
            c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-static unsigned category(unsigned c) { return 1u << utf8proc_category((utf8proc_int32_t)c); }
 
 enum {
     LETTERS = 1 << UTF8PROC_CATEGORY_LU | 1 << UTF8PROC_CATEGORY_LL | 1 << UTF8PROC_CATEGORY_LT |
@@ -43,14 +43,42 @@ enum {
                   1 << UTF8PROC_CATEGORY_PO,
 };
 
-bool char_is_numeric(unsigned c) { return c < 0x80 ? c >= '0' && c <= '9' : (category(c) & NUMBERS) != 0; }
+/* Categories as bits; what utf8proc's Unicode 15 does not know is looked up in our own list. */
+static unsigned category(unsigned c)
+{
+    utf8proc_category_t known = utf8proc_category((utf8proc_int32_t)c);
+    if (known != UTF8PROC_CATEGORY_CN)
+        return 1u << known;
+    static const struct {
+        const char *name;
+        utf8proc_category_t is;
+    } names[] = { { "Lu", UTF8PROC_CATEGORY_LU }, { "Ll", UTF8PROC_CATEGORY_LL }, { "Lm", UTF8PROC_CATEGORY_LM },
+                  { "Lo", UTF8PROC_CATEGORY_LO }, { "Mn", UTF8PROC_CATEGORY_MN }, { "Mc", UTF8PROC_CATEGORY_MC },
+                  { "Nd", UTF8PROC_CATEGORY_ND }, { "No", UTF8PROC_CATEGORY_NO } };
+    const char *name = unicode_added_category(c);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i].name, name))
+            return 1u << names[i].is;
+    return 0;
+}
+
+/* Rust's standard library is at Unicode 17, which has two more runs. */
+bool char_is_numeric(unsigned c)
+{
+    if (c < 0x80)
+        return c >= '0' && c <= '9';
+    return (category(c) & NUMBERS) || (c >= 0x11DE0 && c <= 0x11DE9) || (c >= 0x16FF4 && c <= 0x16FF6);
+}
+
 bool char_is_mark(unsigned c) { return c >= 0x300 && (category(c) & MARKS); }
 
 bool char_is_punct(unsigned c)
 {
     if (c < 0x80)
         return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-    return (category(c) & PUNCTUATION) != 0;
+    if (c == 0x166D || c == 0x111C9) /* symbol and mark today, punctuation in Unicode 8 */
+        return true;
+    return (category(c) & PUNCTUATION) && !unicode_is_late_punct(c);
 }
 
 /* Alphabetic, M, Nd, Pc and the joiners. Alphabetic beyond L, M and Nl is three runs of circled letters and a fourth. */

@@ -21,9 +21,6 @@
 #define NOT_SPACE_IN_SET                                                                                             \
     "\\x00-\\x08\\x0e-\\x1f!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"            \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{10ffff}"
-#define WORD_IN_SET                                                                                                  \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-
 const char pattern_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 struct scan {
@@ -47,8 +44,31 @@ static bool next_is(const struct scan *s, const char *word)
     return s->n - s->i >= n && !memcmp(s->p + s->i, word, n);
 }
 
-/* \p{X}, \P{X}, \p{^X}: general categories as they are, names of scripts as `sc:`. */
-static int property(struct scan *s)
+static int put_class(struct scan *s, bool in_set, bool negated, const char *category)
+{
+    if ((!in_set && put(s, negated ? "[^" : "[")) || buf_printf(s->out, s->e, "\\p{%s}", category) ||
+        unicode_added(category, s->out, s->e))
+        return -1;
+    return in_set ? 0 : put(s, "]");
+}
+
+/* \w as a set: Unicode's word characters; the circled letters are Alphabetic without being letters,
+ * and below U+0100 Oniguruma counts all numbers. */
+static int put_word(struct scan *s, bool in_set, bool negated)
+{
+    static const char *const cats[] = { "L", "M", "Nd", "Nl", "Pc" };
+    if (!in_set && put(s, negated ? "[^" : "["))
+        return -1;
+    for (size_t i = 0; i < sizeof cats / sizeof *cats; i++)
+        if (put_class(s, true, false, cats[i]))
+            return -1;
+    if (put(s, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"))
+        return -1;
+    return in_set ? 0 : put(s, "]");
+}
+
+/* \p{X}, \P{X}, \p{^X}: general categories with the characters that PCRE2's table lacks, names of scripts as `sc:`. */
+static int property(struct scan *s, bool in_set)
 {
     static const char cats[] = " L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Cn Co Cs ";
     static const struct {
@@ -74,8 +94,10 @@ static int property(struct scan *s)
     if (!to)
         return refuse(s, "this property");
     bool negated = (s->p[s->i + 1] == 'P') != caret;
+    if (negated && in_set)
+        return refuse(s, "a negated property inside brackets");
     s->i += (size_t)(close - open) + 3;
-    return buf_printf(s->out, s->e, "\\%c{%s}", negated ? 'P' : 'p', to);
+    return put_class(s, in_set, negated, to);
 }
 
 /* Escapes that stand for one character or a class. in_set: between brackets. */
@@ -89,21 +111,20 @@ static int escape(struct scan *s, bool in_set)
         const char *set, *alone;
     } classes[] = { { 's', SPACE_IN_SET, "[" SPACE_IN_SET "]" },
                     { 'S', NOT_SPACE_IN_SET, "[^" SPACE_IN_SET "]" },
-                    { 'w', WORD_IN_SET, "[" WORD_IN_SET "]" },
-                    { 'W', NULL, "[^" WORD_IN_SET "]" },
-                    { 'd', "\\p{Nd}", "\\p{Nd}" },
-                    { 'D', "\\P{Nd}", "\\P{Nd}" },
                     { 'h', "0-9A-Fa-f", "[0-9A-Fa-f]" } };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (classes[i].c == c) {
-            const char *to = in_set ? classes[i].set : classes[i].alone;
-            if (!to)
-                return refuse(s, "\\W inside brackets");
             s->i += 2;
-            return put(s, to);
+            return put(s, in_set ? classes[i].set : classes[i].alone);
         }
     if (c == 'p' || c == 'P')
-        return property(s);
+        return property(s, in_set);
+    if (in_set && (c == 'W' || c == 'D'))
+        return refuse(s, "a negated class inside brackets");
+    if (c == 'w' || c == 'W' || c == 'd' || c == 'D') {
+        s->i += 2;
+        return c == 'w' || c == 'W' ? put_word(s, in_set, c == 'W') : put_class(s, in_set, c == 'D', "Nd");
+    }
     if (c == 'u' && s->n - s->i >= 6) {
         if (buf_printf(s->out, s->e, "\\x{%.4s}", s->p + s->i + 2))
             return -1;

@@ -3,7 +3,7 @@
 
     python3 train.py WORKDIR [OUTDIR]
 
-WORKDIR   scratch space, about 1.5 GB (packages, unpacked trees, token arrays)
+WORKDIR   scratch space, about 1.2 GB (packages, unpacked trees, token arrays)
 OUTDIR    where the finished files go (default: WORKDIR/out)
 
 Needs Debian's apt-get and dpkg with a bookworm `main` source configured, and
@@ -222,6 +222,32 @@ def split(docs):
             if n > 400:
                 kept.append((name, rel, keep))
         out[part] = kept
+    out["held"] = unshared(out["held"], out["calib"] + out["train"])
+    return out
+
+
+RUN = 16  # words
+
+
+def unshared(held, others):
+    """Held-out documents without the paragraphs that occur in the other documents or have RUN words in a row with them in common."""
+    def runs(text):
+        words = re.findall(r"\w+", text.lower())
+        return (tuple(words[i:i + RUN]) for i in range(len(words) - RUN + 1))
+
+    pieces = [(name, rel, "\n\n".join(blocks).split("\n\n")) for name, rel, blocks in held]
+    mine = {r for _, _, ps in pieces for p in ps for r in runs(p)}
+    keys = {key(p) for _, _, ps in pieces for p in ps if len(key(p)) >= KEY_MIN}
+    shared = set()
+    for _, _, blocks in others:
+        text = "\n\n".join(blocks)
+        shared.update(r for r in runs(text) if r in mine)
+        shared.update(k for k in map(key, text.split("\n\n")) if k in keys)
+    out = []
+    for name, rel, ps in pieces:
+        keep = [p for p in ps if key(p) not in shared and not any(r in shared for r in runs(p))]
+        if sum(map(len, keep)) > 400:
+            out.append((name, rel, keep))
     return out
 
 

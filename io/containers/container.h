@@ -11,9 +11,9 @@
 struct saver;
 /* What config.json must tell of one quantized module. */
 struct packed_module {
-    const char *name;     /* module name, without ".weight" */
-    const char *cls;      /* "Linear", "Embedding" */
-    const char *group;    /* name of the config group, "group_0" */
+    const char *name;  /* module name, without ".weight" */
+    const char *cls;   /* "Linear", "Embedding" */
+    const char *group; /* name of the config group, "group_0" */
 };
 struct packed_group {
     const char *name;
@@ -21,34 +21,36 @@ struct packed_group {
     const struct strs *targets; /* as the recipe gave them */
 };
 struct container_job {
-    const struct json *config;   /* the source's config.json */
+    const struct json *config; /* the source's config.json */
     const struct packed_group *group;
     size_t n_groups;
     const struct packed_module *module;
     size_t n_modules;
-    const struct strs *ignored;  /* names of modules of a quantized class that stay unquantized, sorted */
+    const struct strs *ignored; /* names of modules of a quantized class that stay unquantized, sorted */
 };
 struct container {
-    const char *name, *doc;      /* "compressed-tensors" */
-    const char *quant_method;    /* config.json's quantization_config.quant_method */
+    const char *name, *doc;   /* "compressed-tensors" */
+    const char *quant_method; /* config.json's quantization_config.quant_method */
     /* 0: fits. -1 with ERR_INPUT: why this scheme can not lie in this container. */
     int (*fits)(const struct quant_scheme *s, struct err *e);
     /* The tensors of one module, through saver_put. `module` is the tensor prefix ("model.layers.0.mlp.up_proj"). */
-    int (*pack)(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q, struct err *e);
+    int (*pack)(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
+                struct err *e);
     /* Bytes that pack will write for a layout: for plans. */
     int64_t (*packed_bytes)(const struct quant_scheme *s, const struct grid_layout *l);
     /* The whole config.json, deterministic. */
     int (*write_config)(const struct container_job *job, struct buf *out, struct err *e);
     /* Reading. open: from config.json and the stored tensors; *tensors shows X.weight decoded to float32 and everything
      * else as stored. describe: what `inspect` prints of one module; false when it is not quantized. */
-    int (*open)(const struct json *config, const char *dir, const struct tensor_source *stored, void **decoder, struct tensor_source *tensors, struct err *e);
+    int (*open)(const struct json *config, const char *dir, const struct tensor_source *stored,
+                void **decoder, struct tensor_source *tensors, struct err *e);
     bool (*describe)(void *decoder, const char *module, struct quant_args *out);
     /* One module back as codes and parameters (for rechecks); q is initialised on success. */
     int (*unpack)(void *decoder, const char *module, struct qtensor *q, struct err *e);
     void (*close)(void *decoder);
 };
-extern const struct container *const containers[]; /* ends with NULL */
-const struct container *container_find(const char *name);             /* by name; NULL */
+extern const struct container *const containers[];                     /* ends with NULL */
+const struct container *container_find(const char *name);              /* by name; NULL */
 const struct container *container_by_method(const char *quant_method); /* NULL */
 /* Formats of other tools that are known by name and not built yet: "gptq", "awq", ...; NULL: never heard of. */
 const char *container_unbuilt(const char *quant_method);

@@ -15,7 +15,8 @@ static int int_accepts(const struct quant_args *a, struct err *e)
     if (a->num_bits < 2 || a->num_bits > 8)
         return err_set(e, ERR_INPUT, "num_bits: found %d, expected 2 to 8 for type int", a->num_bits);
     if (a->dynamic != DYNAMIC_FALSE)
-        return err_set(e, ERR_INPUT, "dynamic: found true for weights, expected false: weights are rounded once");
+        return err_set(e, ERR_INPUT,
+                       "dynamic: found true for weights, expected false: weights are rounded once");
     switch (a->strategy) {
     case STRATEGY_TENSOR:
     case STRATEGY_CHANNEL:
@@ -23,10 +24,12 @@ static int int_accepts(const struct quant_args *a, struct err *e)
     case STRATEGY_BLOCK: break;
     case STRATEGY_TENSOR_GROUP: return err_set(e, ERR_UNBUILT, "strategy tensor_group with type int");
     default:
-        return err_set(e, ERR_INPUT, "strategy: found %s for weights, expected tensor, channel, group or block",
+        return err_set(e, ERR_INPUT,
+                       "strategy: found %s for weights, expected tensor, channel, group or block",
                        strategy_words[a->strategy]);
     }
-    if (a->scale_dtype >= 0 && a->scale_dtype != DT_F32 && a->scale_dtype != DT_BF16 && a->scale_dtype != DT_F16)
+    if (a->scale_dtype >= 0 && a->scale_dtype != DT_F32 && a->scale_dtype != DT_BF16 &&
+        a->scale_dtype != DT_F16)
         return err_set(e, ERR_UNBUILT, "scale_dtype %s with type int", dtypes[a->scale_dtype].name);
     if (!a->symmetric && a->zp_dtype >= 0 && a->zp_dtype != DT_I8)
         return err_set(e, ERR_UNBUILT, "zp_dtype %s with type int", dtypes[a->zp_dtype].name);
@@ -70,8 +73,8 @@ static inline float one_code(enum dtype arith, float x, float scale, float zero,
     return round_whole(v);
 }
 
-static inline void round_span(enum dtype arith, enum dtype store, const struct grid_layout *l, const float *x, int64_t n,
-                              const float par[2], int8_t *codes, float *decoded)
+static inline void round_span(enum dtype arith, enum dtype store, const struct grid_layout *l, const float *x,
+                              int64_t n, const float par[2], int8_t *codes, float *decoded)
 {
     float lo = code_min(l), hi = code_max(l), scale = par[0], zero = par[1];
     if (!decoded) {
@@ -86,8 +89,8 @@ static inline void round_span(enum dtype arith, enum dtype store, const struct g
     }
 }
 
-static void int_round(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes,
-                      float *decoded)
+static void int_round(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
+                      int8_t *codes, float *decoded)
 {
     const float par[2] = { scale, (float)zero };
     switch (l->scale_dtype) {
@@ -97,8 +100,8 @@ static void int_round(const struct grid_layout *l, const float *x, int64_t n, fl
     }
 }
 
-static void int_round_own(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes,
-                          float *decoded)
+static void int_round_own(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
+                          int8_t *codes, float *decoded)
 {
     const float par[2] = { scale, (float)zero };
     switch (l->scale_dtype) {
@@ -108,9 +111,9 @@ static void int_round_own(const struct grid_layout *l, const float *x, int64_t n
     }
 }
 
-static inline void each_span(enum dtype store, const struct grid_layout *l, int64_t n, const float *restrict x,
-                             const float *restrict scale, const float *restrict zero, int8_t *restrict codes,
-                             float *restrict decoded)
+static inline void each_span(enum dtype store, const struct grid_layout *l, int64_t n,
+                             const float *restrict x, const float *restrict scale, const float *restrict zero,
+                             int8_t *restrict codes, float *restrict decoded)
 {
     float lo = code_min(l), hi = code_max(l);
     for (int64_t i = 0; i < n; i++) {

@@ -10,7 +10,8 @@ static inline float round_bf16(float x)
 {
     uint32_t u;
     memcpy(&u, &x, sizeof u);
-    u = (u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u; /* half to even; a carry beyond the largest gives infinity */
+    u = (u + 0x7fffu + ((u >> 16) & 1u)) &
+        0xffff0000u; /* half to even; a carry beyond the largest gives infinity */
     float y;
     memcpy(&y, &u, sizeof y);
     return x - x == 0.0f ? y : x; /* NaN and infinity as they are */
@@ -23,7 +24,8 @@ static inline float round_f16(float x)
     u = (u + 0xfffu + ((u >> 13) & 1u)) & 0xffffe000u;
     float y, a = fabsf(x);
     memcpy(&y, &u, sizeof y);
-    float small = copysignf((a + 0.5f) - 0.5f, x); /* below 2^-14 the values of F16 are 2^-24 apart, as float32 at 0.5 */
+    float small = copysignf((a + 0.5f) - 0.5f,
+                            x); /* below 2^-14 the values of F16 are 2^-24 apart, as float32 at 0.5 */
     y = a < 0x1p-14f ? small : y;
     return a >= 65520.0f ? (x - x == 0.0f ? copysignf(INFINITY, x) : x) : a >= 0.0f ? y : x;
 }

@@ -28,7 +28,7 @@ static int rows(void)
         return 1;
     }
     const char *n = getenv("OMPI_COMM_WORLD_SIZE");
-    wrong += expect(!n || atol(n) == c.size, "size is what the launcher said", &e);
+    wrong += expect(!n || strtol(n, NULL, 10) == c.size, "size is what the launcher said", &e);
     wrong += expect(!comm_barrier(&c, &e), "barrier", &e);
     for (int root = 0; root < c.size; root++) {
         word = c.rank == root ? UINT64_C(0x1122334455667700) + (uint64_t)root : 0;

@@ -1,0 +1,56 @@
+/* ct.h - compressed-tensors from inside: its formats, and what config.json says of a module. The files:
+ * ct_format.c (which format a scheme takes; the container's row), ct_write.c (tensors and config.json out),
+ * ct_scheme.c (quantization_config in), ct_read.c (tensors in). Source of the layout: compressed-tensors 0.19.0. */
+#ifndef QP_IO_CT_H
+#define QP_IO_CT_H
+#include "base/regex.h"
+#include "io/containers/container.h"
+
+extern const struct container compressed_tensors;
+
+enum ct_format { CT_PACK, CT_INT, CT_NAIVE, CT_FLOAT, CT_NVFP4, CT_MXFP4, CT_MXFP8, CT_DENSE, CT_FORMATS };
+extern const char *const ct_format_words[]; /* CT_FORMATS names and a NULL */
+int ct_format_find(const char *name);       /* enum ct_format, or -1 */
+/* The format of a scheme that names none, as the peer infers it. */
+enum ct_format ct_infer(const struct quant_scheme *s);
+/* The format that a scheme is written in (its own, or the inferred one): 0, or -1 with why it can not be written. */
+int ct_format_of(const struct quant_scheme *s, enum ct_format *out, struct err *e);
+/* Zero points of these strategies are packed along dim 0 by pack-quantized; of the others they stay int8. */
+bool ct_packs_zero(const struct quant_args *a);
+
+int ct_pack(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
+            struct err *e);
+int64_t ct_packed_bytes(const struct quant_scheme *s, const struct grid_layout *l);
+int ct_write_config(const struct container_job *job, struct buf *out, struct err *e);
+
+/* One group of quantization_config. */
+struct ct_target {
+    const char *word;    /* borrowed from the config */
+    struct regex *regex; /* of "re:..." */
+};
+struct ct_group {
+    const char *name;
+    struct quant_scheme scheme;
+    int format; /* enum ct_format, or -1: not said */
+    struct ct_target *target;
+    size_t n_targets;
+};
+struct ct_config {
+    struct ct_group *group;
+    size_t n_groups;
+    struct ct_target *ignore;
+    size_t n_ignore;
+    int format; /* the global one, or -1: not said, or mixed-precision */
+};
+/* config_root: the whole config.json (must outlive out). dir: for errors. */
+int ct_config_read(const struct json *config_root, const char *dir, struct ct_config *out, struct err *e);
+void ct_config_release(struct ct_config *c);
+/* The group of a module, NULL with e set when there is none, or when the module is to be ignored. */
+const struct ct_group *ct_config_group(const struct ct_config *c, const char *module, struct err *e);
+
+int ct_open(const struct json *config, const char *dir, const struct tensor_source *stored, void **decoder,
+            struct tensor_source *tensors, struct err *e);
+bool ct_describe(void *decoder, const char *module, struct quant_args *out);
+int ct_unpack(void *decoder, const char *module, struct qtensor *q, struct err *e);
+void ct_close(void *decoder);
+#endif

@@ -1,0 +1,292 @@
+/* ct_write.c - one module's codes and parameters as compressed-tensors' tensors, and config.json. Layouts are in
+ * io/containers/README.md. */
+#include "io/containers/ct.h"
+
+#include "base/mem.h"
+#include "io/containers/bits.h"
+#include "io/save.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The version whose layouts are written: dense bit streams, from 0.18 on. */
+static const char layout_version[] = "0.19.0";
+
+static unsigned bias_of(const struct quant_args *a) { return 1u << (a->num_bits - 1); }
+
+static int put(struct saver *out, const char *module, const char *tail, enum dtype t, int rank,
+               const int64_t *dim, const void *data, struct err *e)
+{
+    char *name = mem_printf(e, "%s.%s", module, tail);
+    int rc = name ? saver_put(out, name, t, rank, dim, data, e) : -1;
+    mem_free(name);
+    return rc;
+}
+
+/* Shape of scales and of unpacked zero points: [1] for one per tensor, else the cells. */
+static int param_shape(const struct grid_layout *l, int64_t dim[2])
+{
+    dim[0] = l->param_rows;
+    dim[1] = l->param_cols;
+    return l->args.strategy == STRATEGY_TENSOR ? 1 : 2;
+}
+
+static int put_scale(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+{
+    const struct grid_layout *l = &q->layout;
+    int64_t dim[2], n = l->param_rows * l->param_cols;
+    int rank = param_shape(l, dim);
+    void *data = mem_array((size_t)n, (size_t)dtypes[l->scale_dtype].bytes, e);
+    if (!data)
+        return -1;
+    dtype_from_f32(l->scale_dtype, q->scale, n, data);
+    int rc = put(out, module, "weight_scale", l->scale_dtype, rank, dim, data, e);
+    mem_free(data);
+    return rc;
+}
+
+/* Zero points along dim 0: the codes of one column of cells are one stream, and streams stand side by side. */
+static int put_packed_zero(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+{
+    const struct grid_layout *l = &q->layout;
+    int b = l->args.num_bits, rc = -1;
+    int64_t rows = l->param_rows, cols = l->param_cols, words = bits_words(rows, b);
+    uint32_t *data = mem_array((size_t)(words * cols), 4, e), *line = mem_array((size_t)words, 4, e);
+    uint8_t *code = mem_array((size_t)rows, 1, e);
+    if (!data || !line || !code)
+        goto done;
+    for (int64_t c = 0; c < cols; c++) {
+        for (int64_t r = 0; r < rows; r++)
+            code[r] = (uint8_t)q->zero[r * cols + c];
+        bits_pack(code, rows, b, bias_of(&l->args), (uint8_t *)line);
+        for (int64_t w = 0; w < words; w++)
+            data[w * cols + c] = line[w];
+    }
+    rc = put(out, module, "weight_zero_point", DT_I32, 2, (int64_t[]){ words, cols }, data, e);
+done:
+    mem_free(data);
+    mem_free(line);
+    mem_free(code);
+    return rc;
+}
+
+static int put_zero(struct saver *out, const char *module, enum ct_format f, const struct qtensor *q,
+                    struct err *e)
+{
+    int64_t dim[2];
+    int rank = param_shape(&q->layout, dim);
+    if (!q->zero)
+        return 0;
+    if (f == CT_PACK && ct_packs_zero(&q->layout.args))
+        return put_packed_zero(out, module, q, e);
+    return put(out, module, "weight_zero_point", DT_I8, rank, dim, q->zero, e);
+}
+
+static int put_packed_codes(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+{
+    const struct grid_layout *l = &q->layout;
+    int b = l->args.num_bits;
+    int64_t words = bits_words(l->cols, b), shape[2] = { l->rows, l->cols };
+    uint8_t *data = mem_big((size_t)(l->rows * words), 4, e);
+    if (!data)
+        return -1;
+    for (int64_t r = 0; r < l->rows; r++)
+        bits_pack((const uint8_t *)q->codes + r * l->cols, l->cols, b, bias_of(&l->args),
+                  data + 4 * r * words);
+    int rc = put(out, module, "weight_shape", DT_I64, 1, (int64_t[]){ 2 }, shape, e) ||
+             put(out, module, "weight_packed", DT_I32, 2, (int64_t[]){ l->rows, words }, data, e);
+    mem_free(data);
+    return rc ? -1 : 0;
+}
+
+int ct_pack(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
+            struct err *e)
+{
+    enum ct_format f;
+    const struct grid_layout *l = &q->layout;
+    if (ct_format_of(s, &f, e))
+        return err_while(e, "packing %s", module);
+    int rc = f == CT_PACK
+                 ? put_packed_codes(out, module, q, e)
+                 : put(out, module, "weight", DT_I8, 2, (int64_t[]){ l->rows, l->cols }, q->codes, e);
+    if (rc || put_scale(out, module, q, e) || put_zero(out, module, f, q, e))
+        return err_while(e, "packing %s", module);
+    return 0;
+}
+
+int64_t ct_packed_bytes(const struct quant_scheme *s, const struct grid_layout *l)
+{
+    enum ct_format f;
+    int64_t cells = l->param_rows * l->param_cols, scale = cells * dtypes[l->scale_dtype].bytes;
+    if (ct_format_of(s, &f, NULL))
+        return 0;
+    bool zero = !l->args.symmetric;
+    if (f != CT_PACK)
+        return l->rows * l->cols + scale + (zero ? cells : 0);
+    int64_t packed = zero ? 4 * bits_words(l->param_rows, l->args.num_bits) * l->param_cols : 0;
+    return 16 + 4 * l->rows * bits_words(l->cols, l->args.num_bits) + scale +
+           (zero && !ct_packs_zero(&l->args) ? cells : packed);
+}
+
+/* -- config.json -- */
+
+/* An object's keys in the order of bytes, as Python's sort_keys leaves them. */
+static int sorted_keys(const struct json *o, struct strs *out, struct err *e)
+{
+    for (void *it = json_first(o); it; it = json_next(o, it))
+        if (strs_add(out, json_it_key(it), e))
+            return -1;
+    strs_sort(out);
+    return 0;
+}
+
+/* Any value with sorted keys; depth is bounded by the parser. */
+static int put_sorted(struct jw *w, const struct json *j, struct err *e)
+{
+    struct strs keys = { 0 };
+    int rc = 0;
+    if (json_type(j) == JSON_ARRAY) {
+        jw_array(w);
+        for (size_t i = 0; !rc && i < json_len(j); i++)
+            rc = put_sorted(w, json_item(j, i), e);
+        jw_end_array(w);
+        return rc;
+    }
+    if (json_type(j) != JSON_OBJECT) {
+        jw_json(w, j);
+        return 0;
+    }
+    jw_object(w);
+    rc = sorted_keys(j, &keys, e);
+    for (size_t i = 0; !rc && i < keys.n; i++) {
+        jw_key(w, keys.v[i]);
+        rc = put_sorted(w, json_get(j, keys.v[i]), e);
+    }
+    jw_end_object(w);
+    strs_release(&keys);
+    return rc;
+}
+
+static void put_args(struct jw *w, const char *key, bool there, const struct quant_args *a)
+{
+    jw_key(w, key);
+    if (there)
+        quant_args_json(a, w);
+    else
+        jw_null(w);
+}
+
+static void put_names(struct jw *w, const char *key, const struct strs *l)
+{
+    jw_key(w, key);
+    jw_array(w);
+    for (size_t i = 0; l && i < l->n; i++)
+        jw_str(w, l->v[i]);
+    jw_end_array(w);
+}
+
+static void put_empty(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    jw_object(w);
+    jw_end_object(w);
+}
+
+static void put_group(struct jw *w, const struct packed_group *g, enum ct_format f)
+{
+    jw_key(w, g->name);
+    jw_object(w);
+    jw_kstr(w, "format", ct_format_words[f]);
+    put_args(w, "input_activations", g->scheme->has_input, &g->scheme->input);
+    put_args(w, "output_activations", g->scheme->has_output, &g->scheme->output);
+    put_names(w, "targets", g->targets);
+    put_args(w, "weights", g->scheme->has_weights, &g->scheme->weights);
+    jw_end_object(w);
+}
+
+static int by_group_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct packed_group *const *)a)->name,
+                  (*(const struct packed_group *const *)b)->name);
+}
+
+/* The groups, sorted by name; *all is the one format of them, or "mixed-precision". */
+static int put_groups(struct jw *w, const struct container_job *job, const char **all, struct err *e)
+{
+    const struct packed_group **g = mem_array(job->n_groups ? job->n_groups : 1, sizeof *g, e);
+    int rc = g ? 0 : -1;
+    for (size_t i = 0; !rc && i < job->n_groups; i++)
+        g[i] = &job->group[i];
+    if (!rc && job->n_groups > 1)
+        qsort(g, job->n_groups, sizeof *g, by_group_name);
+    *all = ct_format_words[CT_DENSE];
+    jw_key(w, "config_groups");
+    jw_object(w);
+    for (size_t i = 0; !rc && i < job->n_groups; i++) {
+        enum ct_format f;
+        rc = ct_format_of(g[i]->scheme, &f, e);
+        if (rc) {
+            err_while(e, "writing config group %s", g[i]->name);
+            break;
+        }
+        put_group(w, g[i], f);
+        *all = !i || !strcmp(*all, ct_format_words[f]) ? ct_format_words[f] : "mixed-precision";
+    }
+    jw_end_object(w);
+    mem_free(g);
+    return rc;
+}
+
+static int put_quantization(struct jw *w, const struct container_job *job, struct err *e)
+{
+    const char *format;
+    jw_key(w, "quantization_config");
+    jw_object(w);
+    int rc = put_groups(w, job, &format, e);
+    jw_kstr(w, "format", format);
+    jw_kstr(w, "global_compression_ratio", NULL);
+    put_names(w, "ignore", job->ignored);
+    jw_kstr(w, "kv_cache_scheme", NULL);
+    jw_kstr(w, "quant_method", "compressed-tensors");
+    jw_kstr(w, "quantization_status", "compressed");
+    put_empty(w, "sparsity_config");
+    put_empty(w, "transform_config");
+    jw_kstr(w, "version", layout_version);
+    jw_end_object(w);
+    return rc;
+}
+
+/* Keys that say how the source was quantized; the new config.json says how this one is. */
+static bool is_old_claim(const char *key)
+{
+    return !strcmp(key, "quantization_config") || !strcmp(key, "compression_config") ||
+           !strcmp(key, "quantization");
+}
+
+int ct_write_config(const struct container_job *job, struct buf *out, struct err *e)
+{
+    static const char mine[] = "quantization_config";
+    struct strs keys = { 0 };
+    struct jw w;
+    bool done = false;
+    jw_init(&w, out, 2);
+    jw_object(&w);
+    int rc = sorted_keys(job->config, &keys, e);
+    for (size_t i = 0; !rc && i < keys.n; i++) {
+        if (!done && strcmp(keys.v[i], mine) >= 0) {
+            rc = put_quantization(&w, job, e);
+            done = true;
+        }
+        if (rc || is_old_claim(keys.v[i]))
+            continue;
+        jw_key(&w, keys.v[i]);
+        rc = put_sorted(&w, json_get(job->config, keys.v[i]), e);
+    }
+    if (!rc && !done)
+        rc = put_quantization(&w, job, e);
+    strs_release(&keys);
+    if (rc)
+        return -1;
+    jw_end_object(&w);
+    return jw_done(&w, e);
+}

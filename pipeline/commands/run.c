@@ -1,0 +1,105 @@
+/* run.c - `qpipe run` and `qpipe plan`: the same plan, executed or shown. */
+#include "pipeline/commands/rows.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "pipeline/run.h"
+
+#include <string.h>
+
+static const struct opt run_options[] = {
+    CLI_RECIPE_ROWS,
+    { .name = "force",
+      .type = OPT_BOOL,
+      .at = CLI_AT(force),
+      .doc = "Replace an existing output once the new one is complete." },
+    CLI_JSON,
+    { .name = NULL },
+};
+static const struct opt plan_options[] = { CLI_RECIPE_ROWS, CLI_JSON, { .name = NULL } };
+
+static void say_notes(const struct job *j)
+{
+    for (size_t i = 0; i < j->notes.n; i++)
+        log_say(LOG_INFO, "note: %s", j->notes.v[i]);
+}
+
+static int execute(struct cli *c, struct job *j, struct err *e)
+{
+    struct run_report r;
+    struct buf text = { 0 };
+    say_notes(j);
+    if (run_job(j, c->force, &r, e))
+        return -1;
+    int rc;
+    if (c->json) {
+        struct jw w;
+        jw_init(&w, &text, 2);
+        run_json(j, &r, &w);
+        rc = jw_done(&w, e);
+    } else
+        rc = run_text(j, &r, &text, e);
+    if (!rc)
+        rc = print_text(&text, e);
+    int status = r.rejected ? ERR_CHECK : ERR_OK;
+    buf_release(&text);
+    run_report_release(&r);
+    return rc ? -1 : status;
+}
+
+static int show(struct cli *c, struct job *j, struct err *e)
+{
+    struct plan_cost cost;
+    struct buf text = { 0 };
+    plan_cost(j, &cost);
+    int rc;
+    if (c->json) {
+        struct jw w;
+        jw_init(&w, &text, 2);
+        plan_json(j, &cost, &w);
+        rc = jw_done(&w, e);
+    } else
+        rc = plan_text(j, &cost, &text, e);
+    if (!rc)
+        rc = print_text(&text, e);
+    buf_release(&text);
+    return rc;
+}
+
+static int with_job(struct cli *c, int (*f)(struct cli *c, struct job *j, struct err *e), struct err *e)
+{
+    struct recipe r;
+    struct job j;
+    memset(&r, 0, sizeof r);
+    if (cli_recipe(c, &r, e))
+        return -1;
+    int rc = job_plan(&r, c->allow_unmatched, &j, e);
+    if (!rc) {
+        rc = f(c, &j, e);
+        job_release(&j);
+    }
+    recipe_release(&r);
+    return rc;
+}
+
+static int run(struct cli *c, struct err *e) { return with_job(c, execute, e); }
+static int plan(struct cli *c, struct err *e) { return with_job(c, show, e); }
+
+static const char *const run_details[] = {
+    "Runs a recipe: reads the checkpoint, calibrates, quantizes block after block, saves, verifies what stands on disk, and writes "
+    "manifest.json. The recipe is qpipe's own or an llm-compressor one, unchanged.",
+    "The output appears under its name only when it is complete and every threshold of the verify stage is met; one that misses a "
+    "threshold appears as OUTPUT.rejected and the exit status is 1.",
+    NULL,
+};
+static const char *const plan_details[] = {
+    "Shows what `qpipe run` would do: stages, every module with the rule that decided it, sizes, peak memory, arithmetic. Nothing is "
+    "computed and nothing is written.",
+    NULL,
+};
+const struct command command_run = { "run",       "RECIPE", "Compress a checkpoint as a recipe says.",
+                                     run_options, 1,        1,
+                                     run_details, run };
+const struct command command_plan = { "plan",       "RECIPE", "Show what a run would do and cost.",
+                                      plan_options, 1,        1,
+                                      plan_details, plan };

@@ -1,0 +1,99 @@
+/* main.c - the door from the shell: signals, locale, kernels, one command. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "cluster/comm.h"
+#include "kernels/kernels.h"
+#include "pipeline/cli.h"
+
+#include <locale.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The first signal asks for a clean end; a second one of the same kind ends at once. */
+static void on_signal(int sig)
+{
+    interrupted = sig;
+    signal(sig, SIG_DFL);
+}
+
+/* A mapped input that shrank under us: nothing can be computed any more, and nothing was published. */
+static void on_bus(int sig)
+{
+    static const char text[] = "qpipe: an input file was cut or changed while it was read\n";
+    (void)sig;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) {
+        /* nowhere left to say it */
+    }
+    _exit(ERR_IO);
+}
+
+static void signals(void)
+{
+    struct sigaction bus = { .sa_handler = on_bus };
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGPIPE, SIG_IGN); /* writing to a closed pipe is an error like any other */
+    sigaction(SIGBUS, &bus, NULL);
+}
+
+static int start(const struct cli *c, struct err *e)
+{
+    log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
+    const char *force = c->kernels ? c->kernels : getenv("QPIPE_KERNELS");
+    if (!kernels_init(force && *force ? force : NULL, (int)c->threads)) {
+        err_set(e, ERR_INPUT, "kernels: found '%s', expected c, avx2 or avx512, and a processor that has it",
+                force ? force : "");
+        return err_hint(e, "leave it out: the fastest is taken, and the bits are the same");
+    }
+    return 0;
+}
+
+static int dispatch(int argc, char **argv, struct err *e)
+{
+    const char *name = argc > 1 ? argv[1] : "help";
+    const char *const words[][2] = {
+        { "--help", "help" }, { "-h", "help" }, { "--version", "version" }, { "-V", "version" }
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(name, words[i][0]))
+            name = words[i][1];
+    const struct command *cmd = command_find(name);
+    if (!cmd) {
+        err_set(e, ERR_INPUT, "found no command '%s'", name);
+        const char *near = NULL;
+        const char *names[32];
+        size_t n = 0;
+        for (; commands[n] && n < 32; n++)
+            names[n] = commands[n]->name;
+        near = str_nearest(name, names, n, sizeof *names);
+        return near ? err_hint(e, "did you mean 'qpipe %s'?", near)
+                    : err_hint(e, "`qpipe help` lists the commands");
+    }
+    if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
+        char *args[] = { argv[0], (char *)(uintptr_t) "help", argv[1], NULL };
+        return dispatch(3, args, e);
+    }
+    struct cli c;
+    struct comm comm = { 0 };
+    int rc = cli_parse(cmd, argc > 2 ? argc - 2 : 0, argv + 2, &c, e);
+    if (!rc && !(rc = start(&c, e)) && !(rc = comm_open(&comm, e))) {
+        rc = cmd->run(&c, e);
+        comm_close(&comm);
+    }
+    cli_release(cmd, &c);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct err e = { 0 };
+    setlocale(LC_CTYPE, "C.UTF-8"); /* names in archives; nothing else of the locale, ever */
+    signals();
+    int rc = dispatch(argc, argv, &e);
+    if (rc >= 0)
+        return rc;
+    log_err(&e);
+    return e.code ? (int)e.code : ERR_BUG;
+}

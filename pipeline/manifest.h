@@ -1,0 +1,22 @@
+/* manifest.h - manifest.json: an in-toto statement (v1) whose subjects are the output's files, and whose predicate says how
+ * they came to be. Deterministic: no time, host, path, thread count or instruction set. And its recheck. */
+#ifndef QP_PIPELINE_MANIFEST_H
+#define QP_PIPELINE_MANIFEST_H
+#include "pipeline/run.h"
+
+#define MANIFEST_NAME      "manifest.json"
+#define RECIPE_NAME        "recipe.resolved.yaml"
+#define MANIFEST_PREDICATE "urn:qpipe:compression:v1"
+
+/* manifest_text - dir: the output as written so far (for nothing but names). */
+int manifest_text(const struct job *j, const struct run_report *r, struct buf *out, struct err *e);
+
+struct recheck {
+    int64_t files, tensors, inputs; /* compared */
+    struct strs wrong;              /* a line each */
+};
+/* recheck_dir - every digest of dir/manifest.json against what is on disk: files, tensors; with model: the inputs too;
+ * files that the manifest does not know are wrong, too (except signatures: *.sig). */
+int recheck_dir(const char *dir, const char *model, struct recheck *out, struct err *e);
+void recheck_release(struct recheck *r);
+#endif

@@ -1,0 +1,220 @@
+/* plan.c - costs from shapes. */
+#include "pipeline/plan.h"
+
+#include "base/num.h"
+
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Calibration as the recipe bounds it; the data itself is not read at plan time. */
+static void calibration(const struct job *j, int64_t *samples, int64_t *length)
+{
+    const struct calibrate_options *c = j->calibrate;
+    *samples = c->samples;
+    *length = c->sequence_length ? c->sequence_length : j->load.model.max_positions;
+}
+
+static void module_cost(const struct module_job *m, struct plan_cost *c)
+{
+    double rows = (double)m->module->out, k = (double)m->module->in;
+    c->solve += m->solver->needs == NEED_GRAM ? rows * k * k : rows * k;
+    /* weight, decoded error copy, codes, parameters: alive while a module is solved */
+    int64_t n = m->module->out * m->module->in, p = m->layout.param_rows * m->layout.param_cols;
+    int64_t work = m->solver->needs == NEED_GRAM ? 2 * 4 * n + n + 5 * p : 4 * n + n + 5 * p;
+    c->solver = max64(c->solver, work);
+}
+
+/* One Gram matrix and one factor a group; in block mode all Gram matrices of a block are alive together. */
+static void group_cost(const struct job *j, struct plan_cost *c)
+{
+    const struct model *m = &j->load.model;
+    int64_t sum = 0, block = -1;
+    for (int64_t i = 0; i < m->n_modules; i++) {
+        const struct module_job *mj = &j->module[i];
+        if (!mj->scheme || mj->solver->needs != NEED_GRAM)
+            continue;
+        bool first = true;
+        for (int64_t p = 0; p < i; p++)
+            first = first && !(j->module[p].scheme && m->module[p].block == mj->module->block &&
+                               m->module[p].group == mj->module->group);
+        if (!first)
+            continue;
+        double k = (double)mj->module->in;
+        c->gram += (double)c->tokens * k * k;
+        c->factor += k * k * k / 3;
+        int64_t bytes = (int64_t)gram_bytes(mj->module->in) + 4 * mj->module->in * mj->module->in;
+        sum = mj->module->block == block && j->mode == WALK_BLOCK ? sum + bytes : bytes;
+        block = mj->module->block;
+        c->grams = max64(c->grams, sum);
+    }
+}
+
+static void walk_cost(const struct job *j, struct plan_cost *c)
+{
+    const struct model *m = &j->load.model;
+    int64_t samples, length, live = 0;
+    calibration(j, &samples, &length);
+    c->tokens = samples * length;
+    c->forward = model_forward_flops(m, c->tokens, length) * (j->mode == WALK_BLOCK ? 2 : 1);
+    for (int64_t b = 0; b < m->n_blocks; b++) {
+        c->block = max64(c->block, model_block_bytes(m, b));
+        live = max64(live, model_live_floats(m, b));
+    }
+    int64_t want = 4 * live * c->tokens;
+    c->store = want < j->calibrate->activation_budget ? want : j->calibrate->activation_budget;
+    c->spill = want - c->store;
+    c->scratch = 4 * model_scratch_floats(m, length);
+    group_cost(j, c);
+}
+
+void plan_cost(const struct job *j, struct plan_cost *out)
+{
+    const struct tensor_source *t = &j->load.checkpoint.stored;
+    *out = (struct plan_cost){ .fixed = INT64_C(24) << 20 };
+    for (int64_t i = 0; i < t->count; i++) {
+        const struct tensor_info *info = t->at(t->self, i);
+        int64_t n = dtypes[info->dtype].bytes;
+        for (int d = 0; d < info->rank; d++)
+            n *= info->dim[d];
+        out->bytes_in += n;
+        out->bytes_out += n;
+    }
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        const struct module_job *m = &j->module[i];
+        if (!m->scheme)
+            continue;
+        out->bytes_out += j->container->packed_bytes(m->scheme, &m->layout) -
+                          m->module->out * m->module->in * dtypes[m->dtype].bytes;
+        module_cost(m, out);
+    }
+    if (j->needs_data)
+        walk_cost(j, out);
+    out->peak = out->fixed + out->block + out->grams + out->solver + out->store + out->scratch;
+}
+
+static int modules_text(const struct job *j, struct buf *out, struct err *e)
+{
+    char word[96];
+    if (buf_printf(out, e, "\nmodules\n"))
+        return -1;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        const struct module_job *m = &j->module[i];
+        if (!m->module->quantizable)
+            continue;
+        const char *what = m->scheme ? quant_args_word(&m->scheme->weights, word) : "kept";
+        if (buf_printf(out, e, "  %-44s %-10s %6lld x %-6lld %-40s", m->module->name, m->module->classes[0],
+                       (long long)m->module->out, (long long)m->module->in, what))
+            return -1;
+        int rc;
+        if (m->scheme)
+            rc = buf_printf(out, e, " %s, observer %s, by '%s'", m->solver->name, m->observer->name,
+                            m->match.rule);
+        else if (m->match.ignored)
+            rc = buf_printf(out, e, " ignored by '%s'", m->match.rule);
+        else
+            rc = buf_printf(out, e, " no target means it");
+        if (!rc && m->match.at.line)
+            rc = buf_printf(out, e, " (line %d)", m->match.at.line);
+        if (rc || buf_str(out, "\n", e))
+            return -1;
+    }
+    return 0;
+}
+
+int plan_text(const struct job *j, const struct plan_cost *c, struct buf *out, struct err *e)
+{
+    char a[32], b[32];
+    const struct model *m = &j->load.model;
+    int rc = buf_printf(
+        out, e,
+        "recipe   %s (%s grammar, dialect %s)\nmodel    %s: %lld blocks, hidden %lld, vocabulary %lld\n",
+        j->recipe->path, j->recipe->native ? "native" : "llm-compressor", j->recipe->dialect->name,
+        j->recipe->model, (long long)m->n_blocks, (long long)m->hidden, (long long)m->vocab);
+    rc = rc || buf_printf(out, e, "output   %s as %s\n\nstages\n",
+                          j->recipe->output ? j->recipe->output : "(not said)", j->container->name);
+    for (size_t i = 0; !rc && i < j->recipe->n; i++)
+        rc = buf_printf(out, e, "  %zu. %s\n", i + 1, j->recipe->stage[i].spec->name);
+    rc = rc || modules_text(j, out, e);
+    rc = rc || buf_printf(out, e, "\n%zu of %lld modules are quantized; %s in, %s out\n", j->n_quantized,
+                          (long long)m->n_modules, num_human_bytes((double)c->bytes_in, a),
+                          num_human_bytes((double)c->bytes_out, b));
+    if (!rc && j->needs_data)
+        rc = buf_printf(out, e, "calibration: at most %lld tokens, sequential: %s\n", (long long)c->tokens,
+                        walk_mode_words[j->mode]);
+    rc = rc || buf_printf(out, e, "work: forward %.3g, Gram %.3g, factor %.3g, solve %.3g FLOP\n", c->forward,
+                          c->gram, c->factor, c->solve);
+    rc = rc || buf_printf(out, e, "memory: %s at most\n", num_human_bytes((double)c->peak, a));
+    const struct {
+        const char *what;
+        int64_t n;
+    } part[] = { { "program and tables", c->fixed },       { "one block's weights", c->block },
+                 { "Gram matrices and factor", c->grams }, { "one module's solve", c->solver },
+                 { "activation store", c->store },         { "one sequence's registers", c->scratch } };
+    for (size_t i = 0; !rc && i < sizeof part / sizeof *part; i++)
+        rc = part[i].n
+                 ? buf_printf(out, e, "  %-26s %s\n", part[i].what, num_human_bytes((double)part[i].n, a))
+                 : 0;
+    if (!rc && c->spill)
+        rc = buf_printf(out, e, "  %s of activations go through a file beside the output\n",
+                        num_human_bytes((double)c->spill, a));
+    for (size_t i = 0; !rc && i < j->notes.n; i++)
+        rc = buf_printf(out, e, "%snote: %s\n", i ? "" : "\n", j->notes.v[i]);
+    return rc ? -1 : 0;
+}
+
+static void module_json(const struct module_job *m, struct jw *w)
+{
+    jw_object(w);
+    jw_kstr(w, "name", m->module->name);
+    jw_kstr(w, "class", m->module->classes[0]);
+    jw_key(w, "shape");
+    jw_array(w);
+    jw_int(w, m->module->out);
+    jw_int(w, m->module->in);
+    jw_end_array(w);
+    jw_kbool(w, "quantized", m->scheme != NULL);
+    jw_kbool(w, "ignored", m->match.ignored);
+    jw_kstr(w, "rule", m->match.rule);
+    jw_kint(w, "line", m->match.at.line);
+    if (m->scheme) {
+        jw_kstr(w, "solver", m->solver->name);
+        jw_kstr(w, "observer", m->observer->name);
+        jw_key(w, "weights");
+        quant_args_json(&m->scheme->weights, w);
+    }
+    jw_end_object(w);
+}
+
+void plan_json(const struct job *j, const struct plan_cost *c, struct jw *w)
+{
+    jw_object(w);
+    jw_key(w, "recipe");
+    recipe_json(j->recipe, w);
+    jw_key(w, "cost");
+    jw_object(w);
+    const struct {
+        const char *k;
+        int64_t v;
+    } ints[] = { { "tokens", c->tokens },       { "bytes_in", c->bytes_in }, { "bytes_out", c->bytes_out },
+                 { "peak_bytes", c->peak },     { "block_bytes", c->block }, { "gram_bytes", c->grams },
+                 { "solver_bytes", c->solver }, { "store_bytes", c->store }, { "scratch_bytes", c->scratch },
+                 { "spill_bytes", c->spill } };
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
+        jw_kint(w, ints[i].k, ints[i].v);
+    jw_kreal(w, "flop_forward", c->forward);
+    jw_kreal(w, "flop_gram", c->gram);
+    jw_kreal(w, "flop_factor", c->factor);
+    jw_kreal(w, "flop_solve", c->solve);
+    jw_end_object(w);
+    jw_key(w, "modules");
+    jw_array(w);
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].module->quantizable)
+            module_json(&j->module[i], w);
+    jw_end_array(w);
+    jw_key(w, "notes");
+    jw_array(w);
+    for (size_t i = 0; i < j->notes.n; i++)
+        jw_str(w, j->notes.v[i]);
+    jw_end_array(w);
+    jw_end_object(w);
+}

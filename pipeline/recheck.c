@@ -1,0 +1,167 @@
+/* recheck.c - a manifest held against what stands on disk. */
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "pipeline/manifest.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static int wrong(struct recheck *r, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
+static int wrong(struct recheck *r, struct err *e, const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    return strs_add(&r->wrong, line, e);
+}
+
+static int want_object(const struct json *j, const char *file, const char *what, enum json_type t,
+                       struct err *e)
+{
+    if (json_type(j) == t)
+        return 0;
+    return err_set(e, ERR_INPUT, "%s: found %s as %s, expected %s", file,
+                   j ? json_type_name(json_type(j)) : "nothing", what, json_type_name(t));
+}
+
+static int compare_file(const char *dir, const char *name, const char *sha, const char *what,
+                        struct recheck *r, struct err *e)
+{
+    char hex[HASH_HEX];
+    struct err why = { 0 };
+    if (strchr(name, '/') || !strcmp(name, "..") || !sha)
+        return err_set(e, ERR_INPUT, "%s/%s: found the file name '%s', expected a plain name with a sha256",
+                       dir, MANIFEST_NAME, name);
+    char *path = path_join(dir, name, e);
+    if (!path)
+        return -1;
+    int rc = hash_file(path, hex, &why);
+    mem_free(path);
+    if (rc)
+        return wrong(r, e, "%s file %s: %s", what, name, why.what);
+    if (strcmp(hex, sha))
+        return wrong(r, e, "%s file %s: found sha256 %s, expected %s", what, name, hex, sha);
+    return 0;
+}
+
+static int check_subjects(const char *dir, const struct json *subject, struct strs *known, struct recheck *r,
+                          struct err *e)
+{
+    for (size_t i = 0; i < json_len(subject); i++) {
+        const struct json *s = json_item(subject, i);
+        const char *name = NULL, *sha = NULL;
+        if (json_want_str(s, MANIFEST_NAME, "name", &name, e) ||
+            json_want_str(json_get(s, "digest"), MANIFEST_NAME, "sha256", &sha, e) ||
+            compare_file(dir, name, sha, "output", r, e) || strs_add(known, name, e))
+            return -1;
+        r->files++;
+    }
+    return 0;
+}
+
+static int check_strangers(const char *dir, const struct strs *known, struct recheck *r, struct err *e)
+{
+    struct strs names = { 0 };
+    int rc = path_list(dir, &names, e);
+    for (size_t i = 0; !rc && i < names.n; i++)
+        if (strcmp(names.v[i], MANIFEST_NAME) && !str_ends(names.v[i], ".sig") &&
+            !strs_has(known, names.v[i]))
+            rc = wrong(r, e, "file %s stands in the folder and not in the manifest", names.v[i]);
+    strs_release(&names);
+    return rc;
+}
+
+static int check_tensors(const struct tensor_source *t, const struct json *list, const char *what,
+                         struct recheck *r, struct err *e)
+{
+    for (size_t i = 0; i < json_len(list); i++) {
+        const struct json *row = json_item(list, i);
+        const char *name = NULL, *sha = NULL;
+        char hex[HASH_HEX];
+        struct tensor_view v;
+        if (json_want_str(row, MANIFEST_NAME, "name", &name, e) ||
+            json_want_str(row, MANIFEST_NAME, "sha256", &sha, e))
+            return -1;
+        r->tensors++;
+        if (!t->find(t->self, name)) {
+            if (wrong(r, e, "%s tensor %s: is not there", what, name))
+                return -1;
+            continue;
+        }
+        if (t->view(t->self, name, &v, e) || hash_bytes(v.data, (size_t)view_bytes(&v), hex, e))
+            return -1;
+        if (strcmp(hex, sha) &&
+            wrong(r, e, "%s tensor %s: found sha256 %s, expected %s", what, name, hex, sha))
+            return -1;
+    }
+    if (t->count != (int64_t)json_len(list))
+        return wrong(r, e, "%s: found %lld tensors, expected %zu", what, (long long)t->count, json_len(list));
+    return 0;
+}
+
+static int check_inputs(const char *model, const struct json *inputs, struct recheck *r, struct err *e)
+{
+    struct checkpoint c = { 0 };
+    const struct json *files = json_get(inputs, "files");
+    for (size_t i = 0; i < json_len(files); i++) {
+        const char *name = NULL, *sha = NULL;
+        if (json_want_str(json_item(files, i), MANIFEST_NAME, "name", &name, e) ||
+            json_want_str(json_item(files, i), MANIFEST_NAME, "sha256", &sha, e) ||
+            compare_file(model, name, sha, "input", r, e))
+            return -1;
+        r->inputs++;
+    }
+    if (checkpoint_open(model, &c, e))
+        return -1;
+    int rc = check_tensors(&c.stored, json_get(inputs, "tensors"), "input", r, e);
+    checkpoint_close(&c);
+    return rc;
+}
+
+static int check_all(const char *dir, const char *model, const struct json *m, const char *path,
+                     struct recheck *r, struct err *e)
+{
+    const struct json *subject = json_get(m, "subject"), *p = json_get(m, "predicate");
+    const struct json *outputs = json_get(json_get(p, "outputs"), "tensors"), *inputs = json_get(p, "inputs");
+    const char *type = json_str(json_get(m, "predicateType"), NULL);
+    if (!type || strcmp(type, MANIFEST_PREDICATE))
+        return err_set(e, ERR_INPUT, "%s: found predicateType '%s', expected '%s'", path,
+                       type ? type : "nothing", MANIFEST_PREDICATE);
+    if (want_object(subject, path, "subject", JSON_ARRAY, e) ||
+        want_object(outputs, path, "predicate.outputs.tensors", JSON_ARRAY, e) ||
+        want_object(inputs, path, "predicate.inputs", JSON_OBJECT, e))
+        return -1;
+    struct strs known = { 0 };
+    int rc = check_subjects(dir, subject, &known, r, e) || check_strangers(dir, &known, r, e) ? -1 : 0;
+    strs_release(&known);
+    struct checkpoint c = { 0 };
+    if (rc || r->wrong.n) /* a changed file says enough; its tensors may not even parse */
+        return rc;
+    rc = checkpoint_open(dir, &c, e);
+    if (!rc)
+        rc = check_tensors(&c.stored, outputs, "output", r, e);
+    checkpoint_close(&c);
+    return !rc && model ? check_inputs(model, inputs, r, e) : rc;
+}
+
+int recheck_dir(const char *dir, const char *model, struct recheck *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    char *path = path_join(dir, MANIFEST_NAME, e);
+    struct json *m = path ? json_read(path, JSON_DEFAULT_LIMIT, e) : NULL;
+    int rc = m ? check_all(dir, model, m, path, out, e) : -1;
+    json_free(m);
+    mem_free(path);
+    if (rc)
+        recheck_release(out);
+    return rc;
+}
+
+void recheck_release(struct recheck *r)
+{
+    strs_release(&r->wrong);
+    memset(r, 0, sizeof *r);
+}

@@ -1,0 +1,220 @@
+/* run.c - the main job. */
+#include "pipeline/run.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "kernels/compute.h"
+#include "kernels/math.h"
+#include "pipeline/manifest.h"
+
+#include <math.h>
+#include <string.h>
+
+static int add_saved_files(struct job *j, struct run_report *r, struct err *e)
+{
+    int64_t n = 0;
+    const struct saved_file *f = saver_files(j->saver, &n);
+    for (int64_t i = 0; i < n; i++)
+        if (save_report_add(&r->files, f[i].name, f[i].bytes, f[i].sha256, e))
+            return -1;
+    return 0;
+}
+
+static int write_recipe(struct job *j, const char *dir, struct run_report *r, struct err *e)
+{
+    struct buf text = { 0 };
+    int rc = recipe_resolved(j->recipe, false, &text, e);
+    if (!rc)
+        rc = write_file(dir, RECIPE_NAME, &text, &r->files, e);
+    buf_release(&text);
+    return rc;
+}
+
+static int write_manifest(struct job *j, const char *dir, struct run_report *r, struct err *e)
+{
+    struct buf text = { 0 };
+    int rc = manifest_text(j, r, &text, e);
+    if (!rc)
+        rc = write_file(dir, MANIFEST_NAME, &text, &r->files, e);
+    buf_release(&text);
+    return rc;
+}
+
+/* Everything that happens inside the folder that nobody sees yet. */
+static int fill(struct job *j, const char *dir, struct run_report *r, struct err *e)
+{
+    j->saver = saver_new(dir, (uint64_t)j->save->shard_size, e);
+    if (!j->saver || calibrate_run(j, e) || pass_run(j, dir, e) || save_run(j, dir, &r->files, e) ||
+        add_saved_files(j, r, e) || write_recipe(j, dir, r, e))
+        return -1;
+    if (j->verify) {
+        if (verify_run(j, dir, dir, &r->verify, e))
+            return -1;
+        r->verified = true;
+        r->rejected = !r->verify.passed;
+    }
+    for (size_t i = 0; i < r->files.n; i++)
+        r->bytes_out += r->files.file[i].bytes;
+    return write_manifest(j, dir, r, e);
+}
+
+static int use_math(const struct job *j, struct err *e)
+{
+    const struct compute *c = compute_find(j->recipe->math ? j->recipe->math : "exact");
+    if (!c) {
+        err_set(e, ERR_UNBUILT, "math: found '%s', and this build of qpipe has none", j->recipe->math);
+        return err_hint(e, "build with -DQPIPE_WITH_BLAS=ON, or say math: exact");
+    }
+    compute_use(c);
+    if (!c->exact)
+        log_say(LOG_WARN, "math: %s (%s) promises equal bytes only with this library, version and processor",
+                c->name, c->version());
+    return 0;
+}
+
+static struct out_dir *begin(const struct job *j, bool force, struct err *e)
+{
+    if (!j->recipe->output) {
+        err_set(e, ERR_INPUT, "%s: no output is named", j->recipe->path);
+        err_hint(e, "give --output DIR, or `output:` in the recipe");
+        return NULL;
+    }
+    return dir_create(j->recipe->output, force, e);
+}
+
+/* A finished output that misses a threshold must not be found under the name that a release would take. */
+static int publish_rejected(struct out_dir *d, const char *name, struct err *e)
+{
+    if (path_exists(name) && path_remove_tree(name, e)) {
+        dir_abandon(d);
+        return -1;
+    }
+    return dir_publish_as(d, name, e);
+}
+
+int run_job(struct job *j, bool force, struct run_report *out, struct err *e)
+{
+    double start = clock_seconds();
+    memset(out, 0, sizeof *out);
+    plan_cost(j, &out->cost);
+    out->bytes_in = (uint64_t)out->cost.bytes_in;
+    struct out_dir *d = use_math(j, e) ? NULL : begin(j, force, e);
+    if (!d)
+        return -1;
+    if (fill(j, dir_path(d), out, e)) {
+        dir_abandon(d);
+        run_report_release(out);
+        return err_while(e, "running %s", j->recipe->path);
+    }
+    out->output =
+        out->rejected ? mem_printf(e, "%s.rejected", j->recipe->output) : mem_strdup(j->recipe->output, e);
+    int rc = -1;
+    if (!out->output)
+        dir_abandon(d);
+    else
+        rc = out->rejected ? publish_rejected(d, out->output, e) : dir_publish(d, e);
+    out->seconds = clock_seconds() - start;
+    if (rc)
+        run_report_release(out);
+    return rc;
+}
+
+void run_report_release(struct run_report *r)
+{
+    save_report_release(&r->files);
+    verify_release(&r->verify);
+    mem_free(r->output);
+    r->output = NULL;
+}
+
+/* Sums over the quantized modules for the closing table. */
+static void totals(const struct job *j, double *loss, double *mean_error, double *worst)
+{
+    size_t n = 0;
+    *loss = *mean_error = *worst = 0;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        const struct module_job *m = &j->module[i];
+        if (!m->scheme)
+            continue;
+        double err = m->result.solve.weight_error;
+        *loss += m->result.solve.loss;
+        *mean_error += err;
+        *worst = err > *worst ? err : *worst;
+        n++;
+    }
+    *mean_error = n ? *mean_error / (double)n : 0;
+}
+
+static int verify_text(const struct verify_report *v, struct buf *out, struct err *e)
+{
+    int rc = 0;
+    if (v->has_text) {
+        const struct kl_result *k = &v->kl;
+        rc = buf_printf(out, e, "  held-out text         %lld tokens in %lld windows\n",
+                        (long long)k->base.tokens, (long long)k->base.windows);
+        rc = rc || buf_printf(out, e, "  perplexity            %.4f before, %.4f after (ratio %.5f)\n",
+                              k->base.perplexity, k->q.perplexity, m_exp(k->ln_ratio));
+        rc = rc ||
+             buf_printf(out, e, "  KL divergence         %.6f +- %.6f (median %.6f, 99 %% %.5f, max %.4f)\n",
+                        k->mean, k->se_windows, k->median, k->p99, k->max);
+        rc = rc ||
+             buf_printf(out, e, "  same top token        %.2f %% +- %.2f\n", 100 * k->top1, 100 * k->top1_se);
+    }
+    for (int i = 0; !rc && i < v->n_thresholds; i++)
+        rc =
+            buf_printf(out, e, "  threshold             %s %g: found %g, %s\n", v->threshold[i].name,
+                       v->threshold[i].limit, v->threshold[i].found, v->threshold[i].met ? "met" : "NOT MET");
+    return rc ? -1 : 0;
+}
+
+int run_text(const struct job *j, const struct run_report *r, struct buf *out, struct err *e)
+{
+    char a[32], b[32], c[32];
+    double loss, mean, worst;
+    totals(j, &loss, &mean, &worst);
+    struct mem_use use = mem_use();
+    int rc = buf_printf(out, e, "\n  output                %s\n", r->output);
+    rc = rc || buf_printf(out, e, "  modules               %zu quantized of %lld\n", j->n_quantized,
+                          (long long)j->load.model.n_modules);
+    rc = rc || buf_printf(out, e, "  tensors               %s before, %s after (with all files)\n",
+                          num_human_bytes((double)r->bytes_in, a), num_human_bytes((double)r->bytes_out, b));
+    if (!rc && j->needs_data)
+        rc = buf_printf(
+            out, e,
+            "  calibration           %lld tokens in %lld sequences\n  weighted error        %.6g (sum over modules)\n",
+            (long long)j->data.tokens, (long long)j->data.n, loss);
+    rc = rc || buf_printf(out, e, "  weight error          %.5f mean, %.5f worst (relative Frobenius)\n",
+                          mean, worst);
+    if (!rc && r->verified)
+        rc = verify_text(&r->verify, out, e);
+    rc = rc || buf_printf(out, e, "  time, peak memory     %.1f s, %s (planned %s)\n", r->seconds,
+                          num_human_bytes((double)use.peak, b), num_human_bytes((double)r->cost.peak, c));
+    if (!rc && r->rejected)
+        rc = buf_printf(out, e, "\na threshold was not met: nothing appears as '%s'\n", j->recipe->output);
+    return rc ? -1 : 0;
+}
+
+void run_json(const struct job *j, const struct run_report *r, struct jw *w)
+{
+    double loss, mean, worst;
+    totals(j, &loss, &mean, &worst);
+    jw_object(w);
+    jw_kstr(w, "output", r->output);
+    jw_kbool(w, "rejected", r->rejected);
+    jw_kint(w, "modules_quantized", (int64_t)j->n_quantized);
+    jw_kint(w, "bytes_in", (int64_t)r->bytes_in);
+    jw_kint(w, "bytes_out", (int64_t)r->bytes_out);
+    jw_kreal(w, "weighted_error", loss);
+    jw_kreal(w, "weight_error_mean", mean);
+    jw_kreal(w, "weight_error_worst", worst);
+    jw_kreal(w, "seconds", r->seconds);
+    jw_kint(w, "peak_bytes", (int64_t)mem_use().peak);
+    jw_kint(w, "planned_peak_bytes", r->cost.peak);
+    if (r->verified) {
+        jw_key(w, "verify");
+        verify_json(j, &r->verify, w);
+    }
+    jw_end_object(w);
+}

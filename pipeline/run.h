@@ -1,0 +1,23 @@
+/* run.h - the whole main job: plan, calibrate, walk, save, verify, manifest, publish. Output appears under its name only
+ * when all of that is done and every threshold is met; a complete output that misses a threshold appears as
+ * `<output>.rejected`, with its report. */
+#ifndef QP_PIPELINE_RUN_H
+#define QP_PIPELINE_RUN_H
+#include "pipeline/plan.h"
+#include "stages/verify.h"
+
+struct run_report {
+    struct plan_cost cost;
+    struct save_report files; /* what save wrote besides tensors */
+    struct verify_report verify;
+    bool verified, rejected;
+    char *output; /* where it appeared */
+    uint64_t bytes_in, bytes_out;
+    double seconds; /* for people only */
+};
+/* run_job - job: planned (job_plan). ERR_INPUT before anything is computed when the output exists and !force. */
+int run_job(struct job *j, bool force, struct run_report *out, struct err *e);
+void run_report_release(struct run_report *r);
+int run_text(const struct job *j, const struct run_report *r, struct buf *out, struct err *e);
+void run_json(const struct job *j, const struct run_report *r, struct jw *w);
+#endif

@@ -1,0 +1,193 @@
+/* calibrated.c - the walk with a quantizer at its cuts: one Gram matrix per input group, one factorization for all its
+ * matrices, each solved, packed, and put back decoded. */
+#include "stages/rows.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+struct pass {
+    struct job *j;
+    struct gram *gram; /* [n_gram], by the group's index in its block; k == 0: not open */
+    int n_gram;
+};
+
+static struct module_job *planned(const struct pass *p, const struct walk_group *g, int i)
+{
+    struct module_job *m = &p->j->module[g->module[i] - p->j->load.model.module];
+    return m->scheme ? m : NULL;
+}
+
+static bool needs_gram(const struct module_job *m)
+{
+    return m->solver->needs != NEED_NOTHING || m->observer->needs_importance;
+}
+
+static bool wants(void *arg, const struct walk_group *g)
+{
+    for (int i = 0; i < g->n; i++)
+        if (planned(arg, g, i))
+            return true;
+    return false;
+}
+
+static bool group_needs(const struct pass *p, const struct walk_group *g, bool *half)
+{
+    bool gram = false;
+    *half = false;
+    for (int i = 0; i < g->n; i++) {
+        const struct module_job *m = planned(p, g, i);
+        gram = gram || (m && needs_gram(m));
+        *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode == DAMP_AUTO);
+    }
+    return gram;
+}
+
+static struct gram *gram_of(struct pass *p, int index, struct err *e)
+{
+    if (index >= p->n_gram) {
+        int n = index + 8;
+        struct gram *more = mem_resize(p->gram, (size_t)n * sizeof *more, e);
+        if (!more)
+            return NULL;
+        memset(more + p->n_gram, 0, (size_t)(n - p->n_gram) * sizeof *more);
+        p->gram = more;
+        p->n_gram = n;
+    }
+    return &p->gram[index];
+}
+
+static int input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                 int64_t ldx, struct err *e)
+{
+    struct pass *p = arg;
+    bool half;
+    if (!group_needs(p, g, &half))
+        return 0;
+    struct gram *m = gram_of(p, g->index, e);
+    if (!m || (!m->k && gram_init(m, g->k, p->j->data.n, half, e)))
+        return -1;
+    return gram_add(m, chunk, x, rows, ldx, e);
+}
+
+/* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group. */
+static int damping(const struct pass *p, const struct walk_group *g, const struct gram *gram,
+                   const struct module_job *m, double *frac, struct err *e)
+{
+    const float *w[8];
+    const struct grid_layout *l[8];
+    int n = 0;
+    *frac = m->solve.dampening_frac;
+    if (m->solve.damp_mode == DAMP_FIXED)
+        return 0;
+    for (int i = 0; i < g->n; i++) {
+        const struct module_job *o = planned(p, g, i);
+        if (!o || o->done || o->solve.damp_mode != DAMP_AUTO || o->order != m->order)
+            continue;
+        w[n] = g->weight[i];
+        l[n++] = &o->layout;
+    }
+    return damp_auto(gram, m->order, w, l, n, frac, e);
+}
+
+struct shared_factor { /* the last factorization, used again while order and dampening stay the same */
+    struct factor f;
+    bool open;
+    enum actorder order;
+    double frac, wanted;
+    enum damp_mode mode;
+};
+
+static int factor_for(const struct pass *p, const struct walk_group *g, const struct gram *gram,
+                      const struct module_job *m, struct shared_factor *s, struct err *e)
+{
+    if (s->open && s->order == m->order && s->mode == m->solve.damp_mode &&
+        (s->mode == DAMP_AUTO || s->wanted == m->solve.dampening_frac))
+        return 0;
+    if (s->open)
+        factor_release(&s->f);
+    s->open = false;
+    s->order = m->order;
+    s->mode = m->solve.damp_mode;
+    s->wanted = m->solve.dampening_frac;
+    if (damping(p, g, gram, m, &s->frac, e) || factor_init(&s->f, gram, m->order, s->frac, e))
+        return -1;
+    s->open = true;
+    return 0;
+}
+
+static int solve_group(struct pass *p, const struct walk_group *g, struct gram *gram, struct err *e)
+{
+    struct shared_factor s = { 0 };
+    int rc = 0;
+    for (int i = 0; !rc && i < g->n; i++) {
+        struct module_job *m = planned(p, g, i);
+        if (!m || m->done)
+            continue;
+        bool factored = m->solver->needs == NEED_GRAM;
+        if (factored && factor_for(p, g, gram, m, &s, e))
+            rc = err_while(e, "factoring the Hessian of %s", m->module->name);
+        else
+            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, gram, e);
+    }
+    if (s.open)
+        factor_release(&s.f);
+    return rc;
+}
+
+static int solve(void *arg, const struct walk_group *g, struct err *e)
+{
+    struct pass *p = arg;
+    struct gram *gram = g->index < p->n_gram && p->gram[g->index].k ? &p->gram[g->index] : NULL;
+    int rc = gram ? gram_finish(gram, e) : 0;
+    if (rc)
+        err_while(e, "summing the inputs of %s", g->module[0]->name);
+    else
+        rc = solve_group(p, g, gram, e);
+    if (gram) {
+        gram_release(gram);
+        memset(gram, 0, sizeof *gram);
+    }
+    return rc;
+}
+
+static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
+{
+    struct job *j = p->j;
+    struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve };
+    bool head = false;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
+    int64_t n = j->load.model.n_blocks + head;
+    progress_start("quantize", n, "blocks");
+    int rc = 0;
+    for (int64_t b = 0; !rc && b < n; b++) {
+        rc = walker_block(w, b, j->mode, &hooks, e);
+        if (rc)
+            err_while(e, "walking block %lld", (long long)b);
+        else
+            progress_at(b + 1, NULL);
+    }
+    progress_end();
+    return rc;
+}
+
+int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
+{
+    struct pass p = { .j = j };
+    struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
+    struct walk_options o = { .activation_budget = (uint64_t)j->calibrate->activation_budget,
+                              .spill_dir = spill_dir };
+    struct walker *w = walker_new(&j->load.model, &c, &o, e);
+    int rc = w ? walk_blocks(&p, w, e) : -1;
+    if (w && walker_spilled(w))
+        log_say(LOG_INFO, "activations: %.1f MiB went through the spill file",
+                (double)walker_spilled(w) / 0x1p20);
+    walker_free(w);
+    for (int i = 0; i < p.n_gram; i++)
+        if (p.gram[i].k)
+            gram_release(&p.gram[i]);
+    mem_free(p.gram);
+    return rc;
+}

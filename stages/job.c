@@ -1,0 +1,101 @@
+/* job.c - the plan of a run, stage after stage. */
+#include "stages/job.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+int job_note(struct job *j, struct err *e, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return strs_has(&j->notes, text) ? 0 : strs_add(&j->notes, text, e);
+}
+
+struct module_job *job_module(const struct job *j, const char *name)
+{
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (!strcmp(j->module[i].module->name, name))
+            return &j->module[i];
+    return NULL;
+}
+
+static const struct stage *stage_of(const struct stage_spec *spec)
+{
+    for (const struct stage *const *s = stages; *s; s++)
+        if (!strcmp((*s)->name, spec->name))
+            return *s;
+    return NULL;
+}
+
+static int plan_stages(struct job *j, struct err *e)
+{
+    for (size_t i = 0; i < j->recipe->n; i++) {
+        const struct recipe_stage *rs = &j->recipe->stage[i];
+        const struct stage *s = stage_of(rs->spec);
+        BUG_ON(!s); /* recipe_refuse let it pass */
+        if (s->plan(j, (int)i, e))
+            return err_while(e, "planning stage %zu (%s)", i + 1, rs->spec->name);
+    }
+    return 0;
+}
+
+/* Modules that nobody targeted keep what they are; at least one must change. */
+static int plan_finish(struct job *j, struct err *e)
+{
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        j->n_quantized += j->module[i].scheme != NULL;
+    bool quantizer = false;
+    for (size_t i = 0; i < j->recipe->n; i++)
+        quantizer = quantizer || j->recipe->stage[i].spec->quantizes;
+    if (quantizer && !j->n_quantized)
+        return err_set(e, ERR_INPUT, "%s: every module is ignored or unmatched; nothing would be quantized",
+                       j->recipe->path);
+    if (j->needs_data && !j->calibrate)
+        return err_set(e, ERR_INPUT,
+                       "%s: a modifier needs calibration data and the recipe has no calibrate stage",
+                       j->recipe->path);
+    if (j->needs_data && !j->calibrate->dataset) {
+        err_set(e, ERR_INPUT, "%s: a modifier needs calibration text, and none is named", j->recipe->path);
+        return err_hint(e, "give --dataset FILE, or calibrate: { dataset: FILE } in the recipe");
+    }
+    for (size_t i = 0; i < j->load.model.unread.n && i < 8; i++)
+        if (job_note(j, e, "tensor '%s' belongs to no module of the family; it is copied as it is",
+                     j->load.model.unread.v[i]))
+            return -1;
+    if (j->load.model.unread.n > 8)
+        return job_note(j, e,
+                        "%zu more tensors belong to no module of the family; they are copied as they are",
+                        j->load.model.unread.n - 8);
+    return 0;
+}
+
+int job_plan(const struct recipe *r, bool allow_unmatched, struct job *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    out->recipe = r;
+    out->allow_unmatched = allow_unmatched;
+    for (size_t i = 0; i < r->notes.n; i++)
+        if (job_note(out, e, "%s", r->notes.v[i]))
+            goto failed;
+    if (!recipe_refuse(r, e) && !plan_stages(out, e) && !plan_finish(out, e))
+        return 0;
+failed:
+    job_release(out);
+    return -1;
+}
+
+void job_release(struct job *j)
+{
+    dataset_release(&j->data);
+    saver_free(j->saver);
+    mem_free(j->module);
+    model_release(&j->load.model);
+    checkpoint_close(&j->load.checkpoint);
+    strs_release(&j->notes);
+    memset(j, 0, sizeof *j);
+}

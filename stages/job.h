@@ -1,0 +1,102 @@
+/* job.h - one run as a value: what the recipe asked, what the checkpoint holds, and for every module what will be done to
+ * it. Stages fill it at plan time, before a tensor is read, and act on it at run time. */
+#ifndef QP_STAGES_JOB_H
+#define QP_STAGES_JOB_H
+#include "io/checkpoint.h"
+#include "io/containers/container.h"
+#include "io/save.h"
+#include "model/model.h"
+#include "model/walk.h"
+#include "quant/grid.h"
+#include "quant/observer.h"
+#include "quant/solver.h"
+#include "recipes/match.h"
+#include "recipes/recipe.h"
+#include "text/dataset.h"
+
+/* What became of one quantized module; all of it goes into the manifest. */
+struct module_result {
+    struct solve_result solve;
+    double damp_frac; /* used; 0: no Gram matrix */
+    int attempts;     /* of the ladder of dampening */
+    int64_t tokens;   /* seen by its group */
+};
+
+/* The plan for one module. scheme == NULL: it stays as it is. */
+struct module_job {
+    const struct module *module;
+    struct match_result match; /* the rule that decided, of the last modifier that looked at it */
+    int stage;                 /* index of the modifier in the recipe; -1: none */
+    const struct config_group *group;
+    const struct quant_scheme *scheme;
+    const struct grid *grid;
+    const struct solver *solver;
+    struct solve_options solve;
+    enum actorder order;
+    const struct observer *observer;
+    struct observer_params observer_params;
+    struct grid_layout layout;
+    enum dtype dtype; /* the weight's, on disk */
+    bool done;
+    struct module_result result;
+};
+
+struct load_state {
+    struct checkpoint checkpoint;
+    struct model model;
+};
+
+struct job {
+    const struct recipe *recipe;
+    struct load_state load;
+    struct module_job *module; /* [load.model.n_modules] */
+    size_t n_quantized;
+    bool allow_unmatched;
+    bool needs_data; /* some module needs a Gram matrix or importance */
+    enum walk_mode mode;
+    const struct calibrate_options *calibrate; /* NULL: no such stage */
+    const struct verify_options *verify;       /* NULL: no such stage */
+    const struct save_options *save;
+    const struct container *container;
+    struct dataset data; /* after calibrate ran */
+    struct strs notes;   /* said in plan and manifest */
+    struct saver *saver; /* while running */
+};
+
+/* A row of the stages table: what a stage does at plan time and at run time. Order of calls: plan of every stage of the
+ * recipe in order; then run of calibrate; the pass over the model (pass.h); save; verify. */
+struct stage {
+    const char *name; /* stage_spec.name */
+    int (*plan)(struct job *j, int index, struct err *e);
+};
+extern const struct stage *const stages[]; /* ends with NULL */
+
+/* job_plan - opens the checkpoint, reads the model's shape, decides about every module. Nothing is computed. */
+int job_plan(const struct recipe *r, bool allow_unmatched, struct job *out, struct err *e);
+void job_release(struct job *j);
+int job_note(struct job *j, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
+struct module_job *job_module(const struct job *j, const char *name); /* NULL */
+
+/* ---- run time ---- */
+/* calibrate_run - reads the calibration text into j->data (only when needs_data). */
+int calibrate_run(struct job *j, struct err *e);
+/* pass_run - the pass over the model: every planned module is solved and given to j->saver. spill_dir: for activations. */
+int pass_run(struct job *j, const char *spill_dir, struct err *e);
+/* save_run - what no module claimed, side files and config.json; finishes the saver. dir: the output being written. */
+struct side_file {
+    char *name;
+    char sha256[65];
+    uint64_t bytes;
+};
+struct save_report {
+    struct side_file *file;
+    size_t n, cap;
+};
+int save_run(struct job *j, const char *dir, struct save_report *out, struct err *e);
+void save_report_release(struct save_report *r);
+int save_report_add(struct save_report *r, const char *name, uint64_t bytes, const char *sha256,
+                    struct err *e);
+/* write_file - a whole file in dir, with its hash added to the report. */
+int write_file(const char *dir, const char *name, const struct buf *text, struct save_report *r,
+               struct err *e);
+#endif

@@ -1,0 +1,98 @@
+/* pass.c - the pass over the model: module after module without data, or the walk with it. What is decided per module
+ * stands in its module_job; here it only happens. */
+#include "stages/rows.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+/* E[x^2] per input column, from the diagonal of the Gram matrix. */
+static float *importance_of(const struct gram *g, struct err *e)
+{
+    float *d = mem_array((size_t)g->k, sizeof *d, e);
+    for (int64_t i = 0; d && i < g->k; i++)
+        d[i] = g->sum[i * g->k + i] / (float)(g->rows ? g->rows : 1);
+    return d;
+}
+
+/* "model.layers.0.mlp.up_proj.weight" -> "model.layers.0.mlp.up_proj" */
+static char *tensor_prefix(const struct module_job *m, struct err *e)
+{
+    const char *t = m->module->tensor;
+    size_t n = strlen(t);
+    return mem_strndup(t, str_ends(t, ".weight") ? n - 7 : n, e);
+}
+
+static int fit_and_solve(struct module_job *m, float *w, const struct factor *f, const struct gram *g,
+                         struct qtensor *q, struct err *e)
+{
+    float *importance = g && m->observer->needs_importance ? importance_of(g, e) : NULL;
+    if (g && m->observer->needs_importance && !importance)
+        return -1;
+    int rc = m->observer->fit(&m->observer_params, w, importance, q, e);
+    mem_free(importance);
+    if (rc || m->solver->solve(&m->solve, f, g, w, q, &m->result.solve, e))
+        return -1;
+    m->result.damp_frac = f ? f->damp_frac : 0;
+    m->result.attempts = f ? f->attempts : 0;
+    m->result.tokens = g ? g->rows : 0;
+    m->done = true;
+    return 0;
+}
+
+int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct gram *g,
+                 struct err *e)
+{
+    struct qtensor q = { 0 };
+    char *prefix = tensor_prefix(m, e);
+    int rc = -1;
+    if (!prefix || qtensor_init(&q, &m->layout, e))
+        goto done;
+    if (fit_and_solve(m, w, f, g, &q, e) || j->container->pack(j->saver, prefix, m->scheme, &q, e))
+        goto done;
+    if (f && f->attempts > 1)
+        log_say(LOG_WARN, "%s: the Hessian was not positive definite; dampening was raised to %g",
+                m->module->name, f->damp_frac);
+    rc = 0;
+done:
+    qtensor_release(&q);
+    mem_free(prefix);
+    return rc ? err_while(e, "quantizing %s", m->module->name) : 0;
+}
+
+static int stream_module(struct job *j, struct module_job *m, struct err *e)
+{
+    const struct tensor_source *t = &j->load.checkpoint.tensors;
+    float *w = mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
+    int rc = w ? t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e) : -1;
+    if (!rc)
+        rc = solve_module(j, m, w, NULL, NULL, e);
+    mem_free(w);
+    return rc;
+}
+
+int stream_run(struct job *j, struct err *e)
+{
+    int64_t n = 0, done = 0;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        n += j->module[i].scheme && !j->module[i].done;
+    progress_start("quantize", n, "modules");
+    int rc = 0;
+    for (int64_t i = 0; !rc && i < j->load.model.n_modules; i++) {
+        if (!j->module[i].scheme || j->module[i].done)
+            continue;
+        rc = check_interrupt(e) ? -1 : stream_module(j, &j->module[i], e);
+        progress_at(++done, j->module[i].module->name);
+    }
+    progress_end();
+    return rc;
+}
+
+int pass_run(struct job *j, const char *spill_dir, struct err *e)
+{
+    if (j->needs_data && calibrated_run(j, spill_dir, e))
+        return -1;
+    return stream_run(j, e); /* all of them, or those that the walk does not reach (embeddings) */
+}

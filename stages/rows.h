@@ -1,0 +1,21 @@
+/* rows.h - inside stages: the rows of the table, one file each, and what several of them share. */
+#ifndef QP_STAGES_ROWS_H
+#define QP_STAGES_ROWS_H
+#include "stages/job.h"
+
+extern const struct stage stage_load, stage_calibrate, stage_gptq, stage_rtn, stage_verify, stage_save;
+
+/* plan_targets - matches the modifier's quant_config against the modules and fills scheme, grid, layout, observer of each
+ * that it means; `fill` sets what is the modifier's own (solver, options). Modules claimed twice are an error. */
+int plan_targets(struct job *j, int index,
+                 int (*fill)(struct job *j, int index, struct module_job *m, struct err *e), struct err *e);
+
+/* solve_module - w [out, in] float32 through observer and solver to codes, which go to the saver; w becomes the decoded
+ * weights. f, g: NULL where the solver needs none. */
+int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct gram *g,
+                 struct err *e);
+/* dataset_of - a dataset by the tokenizer of the source model. */
+int dataset_of(const struct job *j, const struct dataset_options *o, struct dataset *out, struct err *e);
+int stream_run(struct job *j, struct err *e);                            /* no data: module after module */
+int calibrated_run(struct job *j, const char *spill_dir, struct err *e); /* the walk */
+#endif

@@ -1,0 +1,126 @@
+/* targets.c - what every quantizing modifier plans alike: which modules it means, on which grid, and why it can not. */
+#include "stages/rows.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+static int inherit(const struct job *j, int index, const struct quant_config **out, struct err *e)
+{
+    const struct recipe_stage *rs = &j->recipe->stage[index];
+    *out = rs->quant;
+    if (rs->quant && rs->quant->n)
+        return 0;
+    return err_at(e, ERR_UNBUILT, rs->at,
+                  "%s without a scheme of its own (inheriting an earlier modifier's) is not built yet",
+                  rs->spec->name);
+}
+
+static int match_all(struct job *j, const struct quant_config *q, struct match_result *result, struct err *e)
+{
+    const struct model *m = &j->load.model;
+    struct match_module *list = mem_array((size_t)m->n_modules, sizeof *list, e);
+    if (!list)
+        return -1;
+    for (int64_t i = 0; i < m->n_modules; i++) {
+        list[i].name = m->module[i].name;
+        list[i].classes = m->module[i].classes;
+        list[i].quantizable = m->module[i].quantizable;
+    }
+    int rc = match_modules(q, list, (size_t)m->n_modules, j->allow_unmatched, result, &j->notes, e);
+    mem_free(list);
+    return rc;
+}
+
+/* A head or embedding that shares its tensor can not be quantized alone: the other reader would change with it. */
+static int refuse_tied(const struct job *j, const struct module_job *m, struct err *e)
+{
+    const struct model *model = &j->load.model;
+    for (int64_t i = 0; i < model->n_modules; i++) {
+        const struct module *o = &model->module[i];
+        if (o == m->module || !o->tensor || strcmp(o->tensor, m->module->tensor))
+            continue;
+        err_at(e, ERR_UNBUILT, m->match.at,
+               "'%s' shares its tensor '%s' with '%s'; quantizing one of them is not built yet",
+               m->module->name, o->tensor, o->name);
+        return err_hint(e, "add '%s' to ignore", m->module->name);
+    }
+    return 0;
+}
+
+static enum dtype scale_dtype(enum dtype weight)
+{
+    return weight == DT_F16 || weight == DT_BF16 ? weight : DT_F32;
+}
+
+static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
+{
+    const struct module *mod = m->module;
+    if (m->dtype != DT_F32 && m->dtype != DT_F16 && m->dtype != DT_BF16)
+        return err_set(e, ERR_INPUT,
+                       "%s: weights of dtype %s can not be quantized; expected F32, F16 or BF16", mod->name,
+                       dtypes[m->dtype].name);
+    m->group = g;
+    m->scheme = &g->scheme;
+    m->grid = grid_for(&g->scheme.weights, e);
+    if (!m->grid ||
+        layout_init(&m->layout, &g->scheme.weights, mod->out, mod->in, scale_dtype(m->dtype), e) ||
+        observer_resolve(&g->scheme.weights, &m->observer, &m->observer_params, e) || refuse_tied(j, m, e))
+        return err_while(e, "planning module %s", mod->name);
+    m->layout.grid = m->grid->name;
+    m->order = g->scheme.weights.actorder;
+    return 0;
+}
+
+static int claim(struct job *j, int index, struct module_job *m, const struct match_result *r,
+                 const struct quant_config *q, struct err *e)
+{
+    if (r->group < 0) {
+        if (m->stage < 0 && r->rule)
+            m->match = *r;
+        return 0;
+    }
+    if (m->stage >= 0) {
+        err_at(e, ERR_INPUT, r->at,
+               "module '%s' is quantized by two modifiers: %s (stage %d) and %s (stage %d)", m->module->name,
+               j->recipe->stage[m->stage].spec->name, m->stage + 1, j->recipe->stage[index].spec->name,
+               index + 1);
+        return err_hint(e, "make their targets disjoint, or ignore the module in one of them");
+    }
+    const struct config_group *g = &q->group[r->group];
+    m->match = *r;
+    if (!g->scheme.has_weights) {
+        if (!strcmp(g->scheme.preset, "UNQUANTIZED"))
+            return 0;
+        return err_at(e, ERR_UNBUILT, g->at,
+                      "config group '%s' quantizes no weights; activations alone are not built yet", g->name);
+    }
+    m->stage = index;
+    return fill_grid(j, m, g, e);
+}
+
+int plan_targets(struct job *j, int index,
+                 int (*fill)(struct job *j, int index, struct module_job *m, struct err *e), struct err *e)
+{
+    const struct quant_config *q;
+    const struct model *model = &j->load.model;
+    if (inherit(j, index, &q, e))
+        return -1;
+    if (q->has_kv_cache)
+        return err_at(e, ERR_UNBUILT, j->recipe->stage[index].at, "kv_cache_scheme is not built yet");
+    struct match_result *r = mem_array((size_t)model->n_modules, sizeof *r, e);
+    if (!r)
+        return -1;
+    int rc = match_all(j, q, r, e);
+    for (int64_t i = 0; !rc && i < model->n_modules; i++) {
+        struct module_job *m = &j->module[i];
+        rc = claim(j, index, m, &r[i], q, e);
+        if (!rc && m->stage == index && r[i].group >= 0)
+            rc = fill(j, index, m, e);
+        if (!rc && m->stage == index && r[i].group >= 0 && m->observer->needs_importance)
+            j->needs_data = true;
+    }
+    mem_free(r);
+    return rc;
+}

@@ -1,0 +1,31 @@
+#!/bin/bash
+# main_job.sh QPIPE - the main job (GPTQ to W4A16 on the example model) as its readers see it: the saved folder loads in
+# transformers, gives the logits and the perplexity that `qpipe eval` gives, and decodes to the same weights by the
+# compressed_tensors library itself.
+. "$(dirname "$0")/common.sh"
+model=examples/tiny text=examples/tiny/heldout.txt recipe=examples/quickstart.yaml
+for f in $model/config.json $text $recipe; do [ -f "$f" ] || skip "no $f"; done
+out=$work/out
+
+to_file() { "${@:2}" >"$1"; } # to_file FILE COMMAND...: stdout alone
+step "token ids from the held-out text" peer make_ids $model $text 8 128 "$work/ids.json" || finish
+
+step "eval of the model as it was" to_file "$work/float.json" "$qpipe" eval $model --tokens "$work/ids.json" --json --logits-out "$work/float.safetensors" &&
+    step "its logits and perplexity are those of transformers in float32" peer load_saved $model --tokens "$work/ids.json" \
+        --reference "$work/float.safetensors" --eval-json "$work/float.json"
+
+step "run of $recipe" "$qpipe" run $recipe --output "$out" --force || finish
+step "verify" "$qpipe" verify "$out"
+step "safetensors opens every tensor" peer st_check "$out"
+step "eval of the saved model" to_file "$work/saved.json" "$qpipe" eval "$out" --tokens "$work/ids.json" --json --logits-out "$work/saved.safetensors" || finish
+step "transformers loads it in float32: logits within 1e-3, perplexity within 0.1 %" peer load_saved "$out" \
+    --tokens "$work/ids.json" --load float32 --reference "$work/saved.safetensors" --eval-json "$work/saved.json"
+step "transformers loads it in the stored dtype: perplexity within 2 %" peer load_saved "$out" --tokens "$work/ids.json" \
+    --load stored --eval-json "$work/saved.json" --perplexity-tolerance 0.02
+
+# The same weights, decoded by the library into a plain checkpoint and run by qpipe's own forward pass.
+step "compressed_tensors decodes every module" peer ct_decode "$out" --float32 --plain "$work/plain" &&
+    step "eval of the library's decoding" "$qpipe" eval "$work/plain" --tokens "$work/ids.json" --logits-out "$work/plain.safetensors" &&
+    step "qpipe decodes to the same weights: equal logits" peer same_logits "$work/plain.safetensors" "$work/saved.safetensors" 1e-5
+step "the quantized model is another one than the float one" peer same_logits "$work/float.safetensors" "$work/saved.safetensors" 1e-3 --differ
+finish
