@@ -19,7 +19,7 @@ deps:
 	@sh scripts/deps.sh build
 
 build: deps
-	@sh scripts/build.sh release
+	@sh scripts/build.sh release:qpipe
 
 quickstart: build
 	build/release/pipeline/qpipe run examples/quickstart.yaml --force

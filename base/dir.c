@@ -1,5 +1,6 @@
 /* dir.c - paths, and a folder that appears under its name complete or not at all: everything is written into
- * `<path>.partial-<pid>`, fsynced, and renamed; what stood there before goes only after the new one is in place. */
+ * `<path>.partial-<pid>`, fsynced, and renamed; what stood there before is swapped out in the same step (Linux) and goes
+ * only after the new one is in place. */
 #include "base/file.h"
 #include "base/file_ops.h"
 #include "base/mem.h"
@@ -99,7 +100,7 @@ int path_make_dir(const char *path, struct err *e)
         return -1;
     int rc = strcmp(up, path) && strcmp(up, ".") && strcmp(up, "/") ? path_make_dir(up, e) : 0;
     mem_free(up);
-    if (!rc && mkdir(path, 0777) && errno != EEXIST)
+    if (!rc && mkdir(path, 0777) && (errno != EEXIST || !path_is_dir(path)))
         rc = err_io(e, "create folder", path);
     return rc;
 }
@@ -169,26 +170,52 @@ static int sync_parent(const char *path, struct err *e)
     return rc;
 }
 
+/* Puts the new folder under its name. What stood there is then at d->partial (swapped in one step) or, where the file
+ * system can not swap, at d->old. */
+static int swap_in(const struct out_dir *d, bool had, struct err *e)
+{
+    if (!had)
+        return file_op_refused() || rename(d->partial, d->path) ? err_io(e, "rename", d->partial) : 0;
+    if (file_op_refused())
+        return err_io(e, "rename", d->path);
+    if (!renameat2(AT_FDCWD, d->partial, AT_FDCWD, d->path, RENAME_EXCHANGE))
+        return 0;
+    if (rename(d->path, d->old))
+        return err_io(e, "rename", d->path);
+    if (rename(d->partial, d->path)) {
+        err_io(e, "rename", d->partial);
+        return rename(d->old, d->path) ? err_hint(e, "the previous output is kept as '%s'", d->old) : -1;
+    }
+    return 0;
+}
+
+/* Undoes swap_in: an error of dir_publish means that nothing new is to be seen. */
+static void swap_out(const struct out_dir *d, bool had)
+{
+    if (had && !path_exists(d->old))
+        renameat2(AT_FDCWD, d->partial, AT_FDCWD, d->path, RENAME_EXCHANGE);
+    else if (!rename(d->path, d->partial) && had)
+        (void)!rename(d->old, d->path);
+}
+
 int dir_publish(struct out_dir *d, struct err *e)
 {
     bool had = path_exists(d->path);
     int rc = sync_dir(d->partial, e);
     if (!rc && had && !d->force)
         rc = err_set(e, ERR_INPUT, "output '%s' appeared meanwhile", d->path);
-    if (!rc && had && (file_op_refused() || rename(d->path, d->old)))
-        rc = err_io(e, "rename", d->path);
-    if (!rc && (file_op_refused() || rename(d->partial, d->path))) {
-        rc = err_io(e, "rename", d->partial);
-        if (had && rename(d->old, d->path))
-            err_hint(e, "the previous output is kept as '%s'", d->old);
+    if (!rc)
+        rc = swap_in(d, had, e);
+    if (!rc && sync_parent(d->path, e)) {
+        swap_out(d, had);
+        rc = -1;
     }
     if (rc) {
         dir_abandon(d);
         return -1;
     }
-    rc = sync_parent(d->path, e);
-    if (!rc && had)
-        rc = path_remove_tree(d->old, e);
+    if (had)
+        rc = path_remove_tree(path_exists(d->old) ? d->old : d->partial, e);
     dir_free(d);
     return rc;
 }

@@ -27,7 +27,15 @@
 #include <pthread.h>
 #include <string.h>
 
-static void *take(size_t n) { return mem_alloc(n, NULL); }
+/* The library reports most failed allocations as some other error: this remembers that one was refused. */
+static _Thread_local bool starved;
+
+static void *take(size_t n)
+{
+    void *p = mem_alloc(n, NULL);
+    starved |= !p;
+    return p;
+}
 static void use_our_heap(void) { json_set_alloc_funcs(take, mem_free); }
 
 static const json_t *in(const struct json *j) { return (const json_t *)(const void *)j; }
@@ -42,11 +50,12 @@ struct json *json_parse(const char *p, size_t n, const char *name, struct err *e
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, use_our_heap);
     json_error_t je = { 0 };
+    starved = false;
     json_t *root = json_loadb(p, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
     if (root)
         return as_json(root);
     enum json_error_code why = json_error_code(&je);
-    if (why == json_error_out_of_memory || !je.text[0]) {
+    if (starved || why == json_error_out_of_memory) {
         err_nomem(e);
         return NULL;
     }

@@ -113,6 +113,25 @@ void progress_start(const char *what, int64_t total, const char *unit)
     state.bar.open = true;
 }
 
+static void json_progress(int64_t done, const char *detail, double spent)
+{
+    struct buf b = { 0 };
+    struct jw w;
+    jw_init(&w, &b, -1);
+    jw_object(&w);
+    jw_kstr(&w, "level", "progress");
+    jw_kstr(&w, "what", state.bar.what);
+    jw_kint(&w, "done", done);
+    jw_kint(&w, "total", state.bar.total);
+    jw_kstr(&w, "unit", state.bar.unit);
+    jw_kreal(&w, "seconds", (double)(int64_t)(spent * 10) / 10);
+    jw_kstr(&w, "detail", detail);
+    jw_end_object(&w);
+    if (!jw_done(&w, NULL))
+        fprintf(stderr, "%s\n", b.p);
+    buf_release(&b);
+}
+
 static void draw(int64_t done, const char *detail, double now)
 {
     double spent = now - state.bar.start, rate = spent > 0 ? (double)done / spent : 0;
@@ -120,19 +139,18 @@ static void draw(int64_t done, const char *detail, double now)
     if (rate > 0 && done < state.bar.total)
         snprintf(eta, sizeof eta, ", %.0f s left", (double)(state.bar.total - done) / rate);
     if (terminal()) {
-        int full = state.bar.total > 0 ? (int)(20 * done / state.bar.total) : 0;
+        int full = state.bar.total > 0
+                       ? (int)(20 * (done < state.bar.total ? done : state.bar.total) / state.bar.total)
+                       : 0;
         fprintf(stderr, "\r\033[K%s [%.*s%.*s] %lld/%lld %s, %.2g a second%s%s%s", state.bar.what, full,
                 "####################", 20 - full, "....................", (long long)done,
                 (long long)state.bar.total, state.bar.unit, rate, eta, detail ? ", " : "",
                 detail ? detail : "");
         fflush(stderr);
         state.bar.drawn = true;
-    } else if (state.format == LOG_JSON) {
-        fprintf(
-            stderr,
-            "{\"level\": \"progress\", \"what\": \"%s\", \"done\": %lld, \"total\": %lld, \"seconds\": %.1f}\n",
-            state.bar.what, (long long)done, (long long)state.bar.total, spent);
-    } else
+    } else if (state.format == LOG_JSON)
+        json_progress(done, detail, spent);
+    else
         fprintf(stderr, "%s: %lld of %lld %s, %.1f s%s%s%s\n", state.bar.what, (long long)done,
                 (long long)state.bar.total, state.bar.unit, spent, eta, detail ? ", " : "",
                 detail ? detail : "");

@@ -16,6 +16,7 @@ struct node {
     size_t n;           /* list, map: children */
     struct node **item; /* list: items; map: values */
     struct node **key;  /* map: keys, always scalars */
+    bool substituted;   /* variables are in place (nodes of aliases are shared) */
 };
 /* An unquoted empty scalar, `~`, `null`, `Null`, `NULL`. */
 bool node_is_null(const struct node *n);

@@ -95,38 +95,50 @@ bool num_bytes(const char *s, int64_t *out)
     return false;
 }
 
-static int finish(char *out, int n)
+/* Writes the p digits of "-d.ddde+xx" as Python's repr does: with an exponent below 1e-4 and from 1e16 on only. */
+static int place_point(char *out, const char *sci, int p)
 {
-    if (!strpbrk(out, ".en")) {
-        out[n++] = '.';
-        out[n++] = '0';
-        out[n] = '\0';
-    }
-    return n;
+    const char *sign = *sci == '-' ? "-" : "", *d = sci + (*sci == '-'), *e = strchr(d, 'e');
+    char digits[20];
+    int x = (int)strtol(e + 1, NULL, 10);
+    digits[0] = d[0];
+    memcpy(digits + 1, d + 2, (size_t)p - 1);
+    digits[p] = '\0';
+    if (x < -4 || x >= 16)
+        return snprintf(out, 32, "%s%c%s%s%s", sign, digits[0], p > 1 ? "." : "", digits + 1, e);
+    if (x < 0)
+        return snprintf(out, 32, "%s0.%.*s%s", sign, -x - 1, "000", digits);
+    if (x >= p - 1)
+        return snprintf(out, 32, "%s%s%.*s.0", sign, digits, x - p + 1, "000000000000000");
+    return snprintf(out, 32, "%s%.*s.%s", sign, x + 1, digits, digits + x + 1);
 }
 
 int num_shortest(double v, char *out)
 {
+    char sci[32];
     if (!isfinite(v))
         return snprintf(out, 32, "null");
-    for (int p = 1; p <= 17; p++) {
-        int n = snprintf(out, 30, "%.*g", p, v);
-        if (strtod(out, NULL) == v || p == 17)
-            return finish(out, n);
+    int p = 1;
+    for (; p <= 17; p++) {
+        snprintf(sci, sizeof sci, "%.*e", p - 1, v);
+        if (p == 17 || strtod(sci, NULL) == v)
+            break;
     }
-    return 0;
+    return place_point(out, sci, p);
 }
 
 int num_shortest_f(float v, char *out)
 {
+    char sci[32];
     if (!isfinite(v))
         return snprintf(out, 32, "null");
-    for (int p = 1; p <= 9; p++) {
-        int n = snprintf(out, 30, "%.*g", p, (double)v);
-        if (strtof(out, NULL) == v || p == 9)
-            return finish(out, n);
+    int p = 1;
+    for (; p <= 9; p++) {
+        snprintf(sci, sizeof sci, "%.*e", p - 1, (double)v);
+        if (p == 9 || strtof(sci, NULL) == v)
+            break;
     }
-    return 0;
+    return place_point(out, sci, p);
 }
 
 const char *num_human_bytes(double n, char *out)

@@ -118,6 +118,13 @@ static const char *number_trap(const char *s)
     return NULL;
 }
 
+/* Whether i lies in the row's range; the bounds are doubles, and i may have more digits than a double. */
+static bool int_in_range(const struct opt *o, int64_t i)
+{
+    return (o->min <= -0x1p63 || i >= (int64_t)ceil(o->min)) &&
+           (o->max >= 0x1p63 || i <= (int64_t)floor(o->max));
+}
+
 static int assign_number(const struct opt *o, void *dst, const struct node *v, struct err *e)
 {
     double d = 0;
@@ -125,16 +132,19 @@ static int assign_number(const struct opt *o, void *dst, const struct node *v, s
     bool ok = o->type == OPT_REAL    ? num_real(v->text, &d)
               : o->type == OPT_BYTES ? num_bytes(v->text, &i)
                                      : num_int(v->text, &i);
-    if (ok && o->type != OPT_REAL)
-        d = (double)i;
-    if (!ok && o->type == OPT_INT && num_real(v->text, &d) && d == floor(d))
+    if (!ok && o->type == OPT_INT && num_real(v->text, &d) && d == floor(d) && fabs(d) < 0x1p53) {
         ok = true; /* 1e3 */
-    if (!ok || !(d >= o->min && d <= o->max)) {
+        i = (int64_t)d;
+    }
+    if (!ok || !(o->type == OPT_REAL ? d >= o->min && d <= o->max : int_in_range(o, i))) {
         const char *trap = ok ? NULL : number_trap(v->text);
         bad(o, v, e);
         return trap ? err_hint(e, "%s", trap) : -1;
     }
-    put_number(o, dst, d);
+    if (o->type == OPT_REAL)
+        put_number(o, dst, d);
+    else
+        *(int64_t *)field(o, dst) = i;
     return 0;
 }
 
@@ -227,7 +237,10 @@ static bool still_default(const struct opt *o, const void *dst)
     switch (o->type) {
     case OPT_INT:
     case OPT_BYTES: return *(const int64_t *)(const void *)p == (int64_t)o->def;
-    case OPT_REAL: return *(const double *)(const void *)p == o->def;
+    case OPT_REAL: {
+        double now = *(const double *)(const void *)p;
+        return now == o->def || (isnan(now) && isnan(o->def));
+    }
     case OPT_BOOL: return *(const bool *)(const void *)p == (o->def != 0);
     case OPT_ENUM: return *(const int *)(const void *)p == (int)o->def;
     case OPT_STR:

@@ -29,6 +29,9 @@ int layout_init(struct grid_layout *l, const struct quant_args *a, int64_t rows,
     l->rows = rows;
     l->cols = cols;
     l->scale_dtype = scale_dtype;
+    if (rows < 1 || cols < 1)
+        return err_set(e, ERR_INPUT, "a weight of %lld x %lld has nothing to quantize", (long long)rows,
+                       (long long)cols);
     switch (a->strategy) {
     case STRATEGY_TENSOR:
         l->cell_rows = rows;

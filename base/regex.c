@@ -1,4 +1,5 @@
-/* regex.c - PCRE2 with limits. The interpreter and the JIT give the same matches; the JIT is used where it compiles. */
+/* regex.c - PCRE2 with limits. The interpreter and the JIT give the same matches; the JIT is used where it compiles, and
+ * the interpreter where a long text needs more than the JIT's 32 KiB of stack. */
 #include "base/regex.h"
 
 #include "base/mem.h"
@@ -44,8 +45,8 @@ static int compile(struct regex *r, const char *pattern, size_t n, unsigned flag
             return err_nomem(e);
         PCRE2_UCHAR msg[160];
         pcre2_get_error_message(code, msg, sizeof msg);
-        return err_set(e, ERR_INPUT, "pattern '%.*s' is malformed at position %zu: %s", (int)n, pattern, at,
-                       (char *)msg);
+        return err_set(e, ERR_INPUT, "pattern '%.*s'%s is malformed at position %zu: %s",
+                       n > 80 ? 80 : (int)n, pattern, n > 80 ? "..." : "", at, (char *)msg);
     }
     return 0;
 }
@@ -96,6 +97,9 @@ int regex_find(struct regex *r, const char *p, size_t n, size_t from, size_t *st
                struct err *e)
 {
     int rc = pcre2_match(r->code, (PCRE2_SPTR)p, n, from, PCRE2_NO_UTF_CHECK, r->data, r->limits);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        rc = pcre2_match(r->code, (PCRE2_SPTR)p, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, r->data,
+                         r->limits);
     if (rc == PCRE2_ERROR_NOMATCH)
         return 0;
     if (rc == PCRE2_ERROR_NOMEMORY)

@@ -206,6 +206,6 @@ int utf8_put(unsigned c, char *out)
     int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
     for (int i = more; i > 0; i--, c >>= 6)
         out[i] = (char)(0x80 | (c & 0x3F));
-    out[0] = (char)((0xF00 >> more & 0xFF) | c);
+    out[0] = (char)((0x780 >> more & 0xFF) | c); /* 0xC0, 0xE0, 0xF0 */
     return more + 1;
 }

@@ -180,8 +180,8 @@ static int visit(struct walk *w, struct archive_entry *entry, struct err *e)
     if (!name)
         return -1;
     if ((fault = name_fault(name)) || (fault = type_fault(entry)))
-        return err_set(e, ERR_INPUT, "%s: entry %lld '%s' %s, which is refused", w->path,
-                       (long long)w->index, name, fault);
+        return err_set(e, ERR_INPUT, "%s: entry %lld '%s' %s, which is refused", w->path, (long long)w->index,
+                       name, fault);
     if (archive_entry_filetype(entry) == AE_IFDIR)
         return 0;
     if (archive_entry_is_encrypted(entry))

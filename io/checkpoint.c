@@ -16,6 +16,15 @@ static const char *const weight_tails[] = {
     ".pdparams",    ".ot",         ".mlmodel",   ".nemo", NULL,
 };
 
+/* Writers that leave config.json alone and put a file of their own beside it. */
+static const struct {
+    const char *file, *method;
+} method_files[] = {
+    { "hf_quant_config.json", "modelopt" },
+    { "quantize_config.json", "gptq" },
+    { "quant_config.json", "awq" },
+};
+
 static int read_config(struct checkpoint *c, struct err *e)
 {
     char *path = path_join(c->dir, "config.json", e);
@@ -31,6 +40,19 @@ static int read_config(struct checkpoint *c, struct err *e)
     return rc;
 }
 
+static int find_method_file(const struct checkpoint *c, const char **method, struct err *e)
+{
+    for (size_t i = 0; !*method && i < sizeof method_files / sizeof *method_files; i++) {
+        char *path = path_join(c->dir, method_files[i].file, e);
+        if (!path)
+            return -1;
+        if (path_exists(path))
+            *method = method_files[i].method;
+        mem_free(path);
+    }
+    return 0;
+}
+
 /* The name of the method that quantized this folder: 0 with *method NULL when it is a float one. Three spellings exist:
  * quantization_config (transformers), compression_config (old compressed-tensors), quantization (MLX). */
 static int find_method(const struct checkpoint *c, const char **method, struct err *e)
@@ -42,7 +64,7 @@ static int find_method(const struct checkpoint *c, const char **method, struct e
     if (json_type(q) == JSON_NULL) {
         if (json_type(json_get(c->config, "quantization")) == JSON_OBJECT)
             *method = "mlx";
-        return 0;
+        return *method ? 0 : find_method_file(c, method, e);
     }
     if (json_type(q) != JSON_OBJECT)
         return err_set(e, ERR_INPUT, "%s/config.json: key 'quantization_config' is %s, expected an object",

@@ -87,7 +87,8 @@ static int by_name(const void *a, const void *b)
 
 static int refuse_twins(struct st_writer *w, const char *path, struct err *e)
 {
-    qsort(w->t, (size_t)w->n, sizeof *w->t, by_name);
+    if (w->n > 1)
+        qsort(w->t, (size_t)w->n, sizeof *w->t, by_name);
     for (int64_t i = 1; i < w->n; i++)
         if (!by_name(&w->t[i - 1], &w->t[i]))
             return err_set(e, ERR_INPUT, "%s: tensor '%s' is to be written twice", path, w->t[i].info.name);
@@ -136,7 +137,8 @@ int st_writer_begin(struct st_writer *w, const char *path, struct err *e)
     int rc = -1;
     if (refuse_twins(w, path, e))
         return -1;
-    qsort(w->t, (size_t)w->n, sizeof *w->t, by_place);
+    if (w->n > 1)
+        qsort(w->t, (size_t)w->n, sizeof *w->t, by_place);
     if (header_of(w, &head, e))
         goto done;
     w->f = file_create(path, e);

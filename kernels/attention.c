@@ -4,7 +4,7 @@
  * from the first key of the query. The sum divides the output row, not the weights. */
 #include "kernels/dispatch.h"
 
-#include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum { QUERIES = 64 };
@@ -21,6 +21,7 @@ struct job {
     const float *q, *k, *v;
     float *out, *scratch;
     int64_t ldq, ldk, ldv, ldo, blocks;
+    _Atomic int64_t next;
 };
 static int64_t first_key(const struct k_attn *p, int64_t query)
 {
@@ -75,23 +76,38 @@ static void block(const struct job *j, int64_t it, float *s)
             out[i * j->ldo + e] /= sum[i];
 }
 
+static void team(void *arg, int worker)
+{
+    struct job *j = arg;
+    float *s = j->scratch + worker * QUERIES * width_of(j->p);
+    for (int64_t i;
+         (i = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed)) < j->p->heads * j->blocks;)
+        block(j, i, s);
+}
+/* worker 0 .. width - 1 each has a part of scratch; alone (inside k_parallel, say) the first part is used */
+static void alone(void *arg, int worker)
+{
+    (void)worker;
+    team(arg, 0);
+}
+
 void k_attention(const struct k_attn *p, const float *q, int64_t ldq, const float *k, int64_t ldk,
                  const float *v, int64_t ldv, float *out, int64_t ldo, float *scratch)
 {
-    struct job j = { p, q, k, v, out, scratch, ldq, ldk, ldv, ldo, (p->t + QUERIES - 1) / QUERIES };
-    int64_t n = p->heads * j.blocks;
-    int width = n < 2 || p->t < 16 ? 1 : pool_width();
-    if (width == 1) {
-        for (int64_t i = 0; i < n; i++)
-            block(&j, i, scratch);
-        return;
-    }
-#pragma omp parallel num_threads(width) default(none) shared(j, n, p)
-    {
-        float *s = j.scratch + omp_get_thread_num() * QUERIES * width_of(p);
-        pool_enter();
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < n; i++)
-            block(&j, i, s);
-    }
+    struct job j = { .p = p,
+                     .q = q,
+                     .k = k,
+                     .v = v,
+                     .out = out,
+                     .scratch = scratch,
+                     .ldq = ldq,
+                     .ldk = ldk,
+                     .ldv = ldv,
+                     .ldo = ldo };
+    j.blocks = (p->t + QUERIES - 1) / QUERIES;
+    int width = p->t < 16 ? 1 : pool_width();
+    if (width < 2)
+        alone(&j, 0);
+    else
+        pool_team(width, team, &j);
 }

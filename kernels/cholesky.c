@@ -6,8 +6,6 @@
  * fma onto c. Then R(j, j) = sqrt c, R(i, j) = c / R(j, j). Threads take rows or tiles: nothing depends on how many. */
 #include "kernels/dispatch.h"
 
-#include <math.h>
-
 enum { OUTER = KERNEL_KBLOCK, INNER = CHOL_INNER, ROWS = 64, MIRROR = 32 };
 
 struct chol {
@@ -28,23 +26,6 @@ static void mirror(void *arg, int64_t block)
                 *at(c, i, j) = *at(c, j, i);
 }
 
-/* the diagonal block of [j0, j1); 0, or 1 + the column that fails */
-static int64_t factor_inner(const struct chol *c, int64_t j0, int64_t j1)
-{
-    for (int64_t j = j1 - 1; j >= j0; j--) {
-        float d = *at(c, j, j);
-        if (!(d > 0.0F && d < INFINITY))
-            return j + 1;
-        float r = __builtin_sqrtf(d);
-        *at(c, j, j) = r;
-        for (int64_t i = j0; i < j; i++)
-            *at(c, i, j) /= r;
-        for (int64_t i = j0; i < j; i++)
-            for (int64_t l = i; l < j; l++)
-                *at(c, i, l) = fmaf(*at(c, i, j), -*at(c, l, j), *at(c, i, l));
-    }
-    return 0;
-}
 /* columns [j, e) of rows [i0, i1) lose their part of the columns from e to the end of the outer block */
 static void update_inner(const struct chol *c, int64_t i0, int64_t i1, int64_t j, int64_t e)
 {
@@ -68,9 +49,9 @@ static int64_t factor_outer(const struct chol *c)
     for (int64_t j = last_inner(c); j >= c->j0; j -= INNER) {
         int64_t e = min64(j + INNER, c->j1);
         update_inner(c, c->j0, e, j, e);
-        int64_t bad = factor_inner(c, j, e);
+        int64_t bad = kern_now()->factor(e - j, at(c, j, j), c->ld);
         if (bad)
-            return bad;
+            return j + bad;
         kern_now()->solve(j - c->j0, e - j, at(c, c->j0, j), c->ld, at(c, j, j), c->ld);
     }
     return 0;

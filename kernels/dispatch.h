@@ -44,6 +44,9 @@ struct kern {
     void (*pack_n)(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst);
     /* n rows h[r*ld .. +nb) become x with x * r^T = h, r upper triangular [nb, nb]: see cholesky.c */
     void (*solve)(int64_t n, int64_t nb, float *h, int64_t ldh, const float *r, int64_t ldr);
+    /* r * r^T = h [nb, nb], nb <= CHOL_INNER, upper triangle (the lower may be read and rewritten as it was); returns 0, or
+     * 1 + the column whose pivot fails */
+    int64_t (*factor)(int64_t nb, float *h, int64_t ldh);
     rows_fn *rmsnorm, *layernorm, *add_bias, *axpy, *mul, *act, *rope, *logprob, *kl;
     float (*softmax)(const struct soft *p, int64_t n,
                      float *s); /* s = exp(score - max) in place; returns their sum */
@@ -75,8 +78,14 @@ void gemm_alone(const struct gemm *g); /* on the calling thread only */
 void gemm_scratch(
     void); /* allocates the calling thread's packing buffer now instead of at its first product */
 
-int pool_width(void);  /* threads a loop may start here: 1 inside a parallel region */
+/* The pool: pool_threads.c or pool_openmp.c. f runs once on each of up to `width` threads, at least on the caller's; pieces of
+ * work are handed out by a counter, so that any number of them finishes the job. Inside a job pool_team is a plain call. */
+typedef void team_fn(void *arg, int worker);
+void pool_team(int width, team_fn *f, void *arg);
+int pool_inside(void); /* this thread works on a job now */
 void pool_enter(void); /* first act of every worker: IEEE rounding, no FTZ or DAZ */
+
+int pool_width(void); /* threads a loop may start here: 1 inside a job */
 /* Runs f over [0, n) in pieces of at least `grain`, on the pool. */
 void pool_ranges(const struct rows *j, int64_t n, int64_t grain, rows_fn *f);
 #endif

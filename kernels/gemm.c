@@ -2,22 +2,24 @@
  * KERNEL_KBLOCK in ascending order for every element of c, so blocking over m, n and threads cannot show in a bit. One pass
  * over k holds PASS of them: c is read and written once per block, but from the cache after the first.
  *
- * Scratch: one packing buffer per thread, allocated by kernels_init for the pool and at the first product of any other
- * thread; freed when the thread ends. Where malloc fails, a small buffer on the stack does the same work slower. */
+ * Scratch: one packing buffer per thread, mapped by kernels_init for the pool and at the first product of any other thread,
+ * unmapped when the thread ends. Pages (7 MiB at most) come when they are touched. Where mmap fails, a small buffer on the
+ * stack does the same work slower. Not from base/mem.h: which thread comes first is chance, and counted allocations are not. */
 #include "kernels/dispatch.h"
 
 #include <pthread.h>
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
     PASS = 2 * KERNEL_KBLOCK,
-    ROWS_MAX =
-        336, /* rows of a in one packed block: PASS * ROWS_MAX * 4 bytes = 672 KiB, part of a level 2 cache */
+    ROWS_MAX = 336,    /* rows of a in one packed block: 672 KiB, a part of a level 2 cache */
     COLS_MAX = 3072,   /* columns of b packed at once on the pool: 6 MiB, shared, level 3 */
     COLS_ALONE = 1024, /* the same when every thread has its own */
     SLACK = 16,        /* what pack_t may write past its end */
-    ALIGN = 64,
+    OWN_A = PASS * (ROWS_MAX + TILE_MAX_MR) + SLACK,
+    OWN_B = PASS * (COLS_MAX + TILE_MAX_NR) + SLACK,
 };
 static const double POOL_FLOPS = 6e6; /* below, waking the pool costs more than it brings (5 to 50 us) */
 
@@ -26,23 +28,24 @@ struct buffers {
     int64_t rows, cols; /* room of a and b */
 };
 
-static _Thread_local void *own;
+static const size_t OWN_BYTES = ((size_t)OWN_A + OWN_B) * sizeof(float);
+static _Thread_local float *own;
 static pthread_key_t own_key;
 static pthread_once_t own_once = PTHREAD_ONCE_INIT;
-static void own_make(void) { (void)pthread_key_create(&own_key, free); }
+static void own_drop(void *p) { (void)munmap(p, OWN_BYTES); }
+static void own_make(void) { (void)pthread_key_create(&own_key, own_drop); }
 
 static struct buffers buffers_own(void)
 {
-    size_t na = (size_t)PASS * (ROWS_MAX + TILE_MAX_MR) + SLACK,
-           nb = (size_t)PASS * (COLS_MAX + TILE_MAX_NR) + SLACK;
     if (!own) {
-        size_t bytes = ((na + nb) * sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
+        void *p = mmap(NULL, OWN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            return (struct buffers){ 0 };
         (void)pthread_once(&own_once, own_make);
-        own = aligned_alloc(ALIGN, bytes); /* pages come when they are touched */
-        if (own)
-            (void)pthread_setspecific(own_key, own);
+        (void)pthread_setspecific(own_key, p);
+        own = p;
     }
-    return (struct buffers){ own, own ? (float *)own + na : NULL, ROWS_MAX, COLS_MAX };
+    return (struct buffers){ own, own + OWN_A, ROWS_MAX, COLS_MAX };
 }
 void gemm_scratch(void) { (void)buffers_own(); }
 
@@ -149,6 +152,8 @@ static void alone_small(const struct gemm *g)
 void gemm_alone(const struct gemm *g)
 {
     struct buffers buf = buffers_own();
+    if (g->m <= 0 || g->n <= 0)
+        return;
     if (g->k <= 0 && !g->accumulate)
         clear(g);
     if (!buf.a) {
@@ -167,7 +172,8 @@ struct cut {
     float *b; /* packed by all, read by all */
     int64_t j0, j1, p, kc;
     int64_t rows, cols; /* of one piece, multiples of mr, nr */
-    int64_t n_rows, n_cols;
+    int64_t n_rows, n_cols, n_panels;
+    _Atomic int64_t panel, piece; /* next to be handed out */
 };
 static void cut_pieces(struct cut *c, int width)
 {
@@ -179,12 +185,21 @@ static void cut_pieces(struct cut *c, int width)
     c->cols = up((all + parts - 1) / parts, c->kern->nr);
     c->n_cols = (all + c->cols - 1) / c->cols;
 }
-/* Pieces of one row block follow one another: a worker that gets several packs a once (`last` is the block it holds). */
-static void piece(const struct cut *c, int64_t it, float *a, int64_t *last)
+/* Pieces of one row block follow one another: a worker that gets several packs a once (`last` is the block it holds). Without
+ * its own buffer it packs mr rows at a time into `small`. */
+static void piece(const struct cut *c, int64_t it, float *a, float *small, int64_t *last)
 {
     int64_t r = it / c->n_cols, i0 = r * c->rows, i1 = min64(i0 + c->rows, c->g->m);
     int64_t j0 = c->j0 + it % c->n_cols * c->cols, j1 = min64(j0 + c->cols, c->j1);
     if (outside(c->g, i0, i1, j0, j1))
+        return;
+    for (int64_t i = i0; !a && i < i1; i += c->kern->mr) {
+        pack(c->kern, c->g->a, c->g->lda, c->g->a_by_k, c->kern->mr, i, min64(i + c->kern->mr, i1), c->p,
+             c->kc, c->g->negate, small);
+        tiles(c->kern, c->g, i, min64(i + c->kern->mr, i1), j0, j1, c->kc, small, c->b + (j0 - c->j0) * c->kc,
+              c->p == 0 && !c->g->accumulate);
+    }
+    if (!a)
         return;
     if (*last != r)
         pack(c->kern, c->g->a, c->g->lda, c->g->a_by_k, c->kern->mr, i0, i1, c->p, c->kc, c->g->negate, a);
@@ -198,41 +213,44 @@ static void pack_panel(const struct cut *c, int64_t i)
     pack(c->kern, c->g->b, c->g->ldb, c->g->b_by_k, nr, j, min64(j + nr, c->j1), c->p, c->kc, 0,
          c->b + i * nr * c->kc);
 }
-static void pass_on_pool(const struct cut *c, int width)
+static void pack_team(void *arg, int worker)
 {
-    int64_t panels = (c->j1 - c->j0 + c->kern->nr - 1) / c->kern->nr, pieces = c->n_rows * c->n_cols;
-#pragma omp parallel num_threads(width) default(none) shared(c, panels, pieces)
-    {
-        int64_t last = -1;
-        float *a = buffers_own().a; /* not NULL: gemm_run looked */
-        pool_enter();
-#pragma omp for schedule(dynamic, 4)
-        for (int64_t i = 0; i < panels; i++)
+    struct cut *c = arg;
+    (void)worker;
+    for (int64_t i; (i = atomic_fetch_add_explicit(&c->panel, 4, memory_order_relaxed)) < c->n_panels;)
+        for (int64_t e = min64(i + 4, c->n_panels); i < e; i++)
             pack_panel(c, i);
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < pieces; i++)
-            if (a)
-                piece(c, i, a, &last);
-    }
 }
-/* every worker of the pool has its buffer */
-static int pool_ready(int width)
+static void piece_team(void *arg, int worker)
 {
-    int missing = 0;
-#pragma omp parallel num_threads(width) default(none) reduction(+ : missing)
-    missing += buffers_own().a ? 0 : 1;
-    return missing == 0;
+    struct cut *c = arg;
+    struct buffers buf = buffers_own();
+    float small[PASS * TILE_MAX_MR + SLACK];
+    int64_t last = -1;
+    (void)worker;
+    for (int64_t i;
+         (i = atomic_fetch_add_explicit(&c->piece, 1, memory_order_relaxed)) < c->n_rows * c->n_cols;)
+        piece(c, i, buf.a, small, &last);
+}
+static void pass_on_pool(struct cut *c, int width)
+{
+    c->n_panels = (c->j1 - c->j0 + c->kern->nr - 1) / c->kern->nr;
+    atomic_init(&c->panel, 0);
+    atomic_init(&c->piece, 0);
+    pool_team(width, pack_team, c);
+    pool_team(width, piece_team, c);
 }
 
 void gemm_run(const struct gemm *g)
 {
+    struct cut c = { .g = g, .kern = kern_now() };
     int width = pool_width();
-    if (width == 1 || g->k <= 0 || 2.0 * (double)g->m * (double)g->n * (double)g->k < POOL_FLOPS ||
-        !pool_ready(width)) {
+    if (width > 1 && 2.0 * (double)g->m * (double)g->n * (double)g->k >= POOL_FLOPS)
+        c.b = buffers_own().b;
+    if (!c.b) {
         gemm_alone(g);
         return;
     }
-    struct cut c = { .g = g, .kern = kern_now(), .b = buffers_own().b };
     for (c.j0 = 0; c.j0 < g->n; c.j0 = c.j1) {
         c.j1 = min64(c.j0 + COLS_MAX, g->n);
         cut_pieces(&c, width);

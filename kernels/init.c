@@ -2,9 +2,9 @@
  * read everywhere; before it the level is "c" and the width 1. */
 #include "kernels/dispatch.h"
 
-#include <omp.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     const struct kern *kern;
@@ -53,7 +53,16 @@ static int cores(void)
     CPU_ZERO(&set);
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         return CPU_COUNT(&set);
-    return omp_get_num_procs(); /* more than 1024 CPUs */
+    long n = sysconf(_SC_NPROCESSORS_ONLN); /* more than 1024 CPUs */
+    return n > 0 ? (int)n : 1;
+}
+
+/* starts the threads of the pool; the packing buffers are theirs for good */
+static void first_job(void *arg, int worker)
+{
+    (void)arg;
+    (void)worker;
+    gemm_scratch();
 }
 
 const char *kernels_init(const char *force, int threads)
@@ -68,13 +77,7 @@ const char *kernels_init(const char *force, int threads)
         return NULL;
     state.kern = pick;
     state.threads = threads > 0 ? threads : cores();
-    omp_set_dynamic(0); /* the width asked for is the width given */
-    int width = state.threads;
     pool_enter();
-#pragma omp parallel num_threads(width) default(none)
-    {
-        pool_enter();
-        gemm_scratch();
-    }
+    pool_team(state.threads, first_job, NULL);
     return pick->name;
 }

@@ -24,13 +24,16 @@ const char *kernels_level(void);
 /* ---- products (the compute table, see compute.h, lets a BLAS stand in) ---- */
 
 /* C[m,n] (+)= A[m,k] * B[n,k]^T. accumulate 0: C is overwritten. The forward of a Linear: A activations, B weights. */
-void k_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, int accumulate);
+void k_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+               float *c, int64_t ldc, int accumulate);
 /* C[m,n] (+)= A[m,k] * B[k,n]. */
-void k_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc, int accumulate);
+void k_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+               float *c, int64_t ldc, int accumulate);
 /* G[k,k] += X[n,k]^T X over n rows in ascending order; only the lower triangle (j <= i) is touched. */
 void k_gram(int64_t n, int64_t k, const float *x, int64_t ldx, float *g, int64_t ldg);
 /* C[k1,k2] += X[n,k1]^T Y[n,k2]. */
-void k_gram_cross(int64_t n, int64_t k1, int64_t k2, const float *x, int64_t ldx, const float *y, int64_t ldy, float *c, int64_t ldc);
+void k_gram_cross(int64_t n, int64_t k1, int64_t k2, const float *x, int64_t ldx, const float *y, int64_t ldy,
+                  float *c, int64_t ldc);
 
 /* k_cholesky_rrt - H = R R^T with R upper triangular (the form of GPTQ without inverse). On entry the lower triangle of
  * h [k,k] (symmetric); on exit its UPPER triangle with diagonal holds R, the strict lower triangle is undefined.
@@ -39,17 +42,20 @@ void k_gram_cross(int64_t n, int64_t k1, int64_t k2, const float *x, int64_t ldx
 int64_t k_cholesky_rrt(int64_t k, float *h, int64_t ldh);
 
 /* ---- rows: n rows of d elements each ---- */
-void k_rmsnorm(int64_t n, int64_t d, const float *x, int64_t ldx, const float *w, float w_offset, double eps, float *y, int64_t ldy); /* w may be NULL */
-void k_layernorm(int64_t n, int64_t d, const float *x, int64_t ldx, const float *w, const float *b, float w_offset, double eps, float *y, int64_t ldy); /* w, b may be NULL */
+void k_rmsnorm(int64_t n, int64_t d, const float *x, int64_t ldx, const float *w, float w_offset, double eps,
+               float *y, int64_t ldy); /* w may be NULL */
+void k_layernorm(int64_t n, int64_t d, const float *x, int64_t ldx, const float *w, const float *b,
+                 float w_offset, double eps, float *y, int64_t ldy); /* w, b may be NULL */
 void k_add_bias(int64_t n, int64_t d, float *y, int64_t ldy, const float *bias);
-void k_axpy(int64_t n, float a, const float *x, float *y);              /* y += a*x: mul, then add */
-void k_mul(int64_t n, const float *x, float *y);                        /* y *= x */
+void k_axpy(int64_t n, float a, const float *x, float *y); /* y += a*x: mul, then add */
+void k_mul(int64_t n, const float *x, float *y);           /* y *= x */
 /* Activations in place; `act` is a row of k_acts. u == NULL: plain; else y = act(y) * u. */
 enum k_act { ACT_SILU, ACT_GELU, ACT_GELU_TANH, ACT_QUICK_GELU, ACT_RELU, ACT_RELU2, ACT_COUNT };
 void k_act(enum k_act act, int64_t n, float *y, const float *u);
 /* k_rope - rotates `heads` heads of head_dim in each of n rows, in place. cos, sin: [n, rot/2] for the rows' positions.
  * pairs 0: (x_j, x_{j+rot/2}); 1: (x_2j, x_2j+1). Dims >= rot pass through. */
-void k_rope(int64_t n, int64_t heads, int64_t head_dim, int64_t rot, int pairs, const float *cos, const float *sin, float *x, int64_t ldx);
+void k_rope(int64_t n, int64_t heads, int64_t head_dim, int64_t rot, int pairs, const float *cos,
+            const float *sin, float *x, int64_t ldx);
 
 /* k_attention - causal attention of one sequence. q [t, heads*d], k, v [t, kv_heads*d(v)], out [t, heads*dv]. scale multiplies
  * scores; window > 0: key > query - window; softcap > 0: cap*tanh(s/cap); sinks: NULL or [heads]; alibi: NULL or slopes
@@ -61,10 +67,12 @@ struct k_attn {
     const float *sinks, *alibi;
 };
 int64_t k_attention_scratch(const struct k_attn *p);
-void k_attention(const struct k_attn *p, const float *q, int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv, float *out, int64_t ldo, float *scratch);
+void k_attention(const struct k_attn *p, const float *q, int64_t ldq, const float *k, int64_t ldk,
+                 const float *v, int64_t ldv, float *out, int64_t ldo, float *scratch);
 
 /* k_logprob_rows - for each of n rows of logits [n, v]: log softmax at target[i] (double), argmax. lse may be NULL. */
-void k_logprob_rows(int64_t n, int64_t v, const float *logits, int64_t ld, const int32_t *target, double *logprob, double *lse, int32_t *argmax);
+void k_logprob_rows(int64_t n, int64_t v, const float *logits, int64_t ld, const int32_t *target,
+                    double *logprob, double *lse, int32_t *argmax);
 /* k_kl_rows - KL(p || q) of each row, natural log: p, q logits [n, v], float64 sums in 16 lanes. */
 void k_kl_rows(int64_t n, int64_t v, const float *p, int64_t ldp, const float *q, int64_t ldq, double *kl);
 

@@ -63,23 +63,20 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
 {
     const __m256 sign = negate ? _mm256_set1_ps(-0.0F) : _mm256_setzero_ps();
     for (int64_t i = 0; i < w; i += 8) {
-        int64_t have = rows - i < 0 ? 0 : rows - i > 8 ? 8 : rows - i, p = 0;
-        for (; p + 8 <= k; p += 8) {
+        int64_t have = rows - i;
+        for (int64_t p = 0; p < k; p += 8) {
+            const __m256i cols = mask8(k - p);
             __m256 r[8];
             UNROLL
             for (int64_t q = 0; q < 8; q++)
-                r[q] = q < have ? _mm256_xor_ps(sign, _mm256_loadu_ps(src + (i + q) * ld + p))
+                r[q] = q < have ? _mm256_xor_ps(sign, _mm256_maskload_ps(src + (i + q) * ld + p, cols))
                                 : _mm256_setzero_ps();
             transpose8(r);
             UNROLL
             for (int64_t q = 0; q < 8; q++)
-                _mm256_storeu_ps(dst + (p + q) * w + i, r[q]);
+                if (q < k - p)
+                    _mm256_storeu_ps(dst + (p + q) * w + i, r[q]);
         }
-        for (; p < k; p++)
-            for (int64_t q = 0; q < 8 && i + q < w; q++) {
-                float v = q < have ? src[(i + q) * ld + p] : 0.0F;
-                dst[p * w + i + q] = negate && q < have ? -v : v;
-            }
     }
 }
 

@@ -408,7 +408,10 @@ static void pack_n(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
         }
     }
 }
-/* ---- triangular solve of the Cholesky factor, sixteen rows in the lanes; see cholesky.c ---- */
+/* ---- blocks of at most CHOL_INNER columns of the Cholesky factor; see cholesky.c ---- */
+static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst);
+
+/* sixteen rows in the lanes, columns from the last to the first */
 static void solve16(int64_t nb, vf *x, const float *r, int64_t ldr)
 {
     for (int64_t j = nb - 1; j >= 0; j--) {
@@ -421,25 +424,52 @@ static void rows_solve(int64_t n, int64_t nb, float *h, int64_t ldh, const float
 {
     for (int64_t i = 0; i < n; i += 16) {
         int64_t rows = n - i < 16 ? n - i : 16;
-        float t[CHOL_INNER * 16];
+        float t[CHOL_INNER * 16 + 16], back[CHOL_INNER * 16 + 16];
         vf x[CHOL_INNER];
-        for (int64_t j = 0; j < nb; j++) {
-            for (int64_t q = 0; q < 16; q++)
-                t[j * 16 + q] = q < rows ? h[(i + q) * ldh + j] : 0.0F;
+        pack_t(16, rows, nb, h + i * ldh, ldh, 0, t);
+        for (int64_t j = 0; j < nb; j++)
             x[j] = f_load(t + j * 16);
-        }
         solve16(nb, x, r, ldr);
         for (int64_t j = 0; j < nb; j++)
             f_store(t + j * 16, x[j]);
+        pack_t(CHOL_INNER, nb, 16, t, 16, 0, back);
         for (int64_t q = 0; q < rows; q++)
-            for (int64_t j = 0; j < nb; j++)
-                h[(i + q) * ldh + j] = t[j * 16 + q];
+            __builtin_memcpy(h + (i + q) * ldh, back + q * CHOL_INNER, (size_t)nb * sizeof *h);
     }
+}
+/* row += x * (minus column j), columns [0, j) only; minus holds the column, -R(l, j) at l */
+static inline void factor_row(int64_t j, float *row, float x, const float *minus)
+{
+    for (int64_t l = 0; l < j; l += 16) {
+        vf old = f_load(row + l);
+        f_store(row + l, f_first(j - l, f_fma(f_set(x), f_load(minus + l), old), old));
+    }
+}
+static int64_t rows_factor(int64_t nb, float *h, int64_t ldh)
+{
+    float b[CHOL_INNER * CHOL_INNER] = { 0 }, minus[CHOL_INNER] = { 0 };
+    for (int64_t i = 0; i < nb; i++)
+        __builtin_memcpy(b + i * CHOL_INNER, h + i * ldh, (size_t)nb * sizeof *b);
+    for (int64_t j = nb - 1; j >= 0; j--) {
+        float d = b[j * CHOL_INNER + j], r = __builtin_sqrtf(d);
+        if (!(d > 0.0F && d < __builtin_inff()))
+            return j + 1;
+        b[j * CHOL_INNER + j] = r;
+        for (int64_t i = 0; i < j; i++) {
+            b[i * CHOL_INNER + j] /= r;
+            minus[i] = -b[i * CHOL_INNER + j];
+        }
+        for (int64_t i = 0; i < j; i++)
+            factor_row(j, b + i * CHOL_INNER, b[i * CHOL_INNER + j], minus);
+    }
+    for (int64_t i = 0; i < nb; i++)
+        __builtin_memcpy(h + i * ldh, b + i * CHOL_INNER, (size_t)nb * sizeof *b);
+    return 0;
 }
 
 #define KERN_INIT                                                                                         \
-    .solve = rows_solve, .rmsnorm = rows_rmsnorm, .layernorm = rows_layernorm, .add_bias = rows_add_bias, \
-    .axpy = elems_axpy, .mul = elems_mul, .act = elems_act, .rope = rows_rope, .logprob = rows_logprob,   \
-    .kl = rows_kl, .softmax = row_softmax, .dot = row_dot, .dot64 = row_dot64, .minmax = row_minmax,      \
-    .all_finite = row_all_finite, .pack_n = pack_n
+    .solve = rows_solve, .factor = rows_factor, .rmsnorm = rows_rmsnorm, .layernorm = rows_layernorm,     \
+    .add_bias = rows_add_bias, .axpy = elems_axpy, .mul = elems_mul, .act = elems_act, .rope = rows_rope, \
+    .logprob = rows_logprob, .kl = rows_kl, .softmax = row_softmax, .dot = row_dot, .dot64 = row_dot64,   \
+    .minmax = row_minmax, .all_finite = row_all_finite, .pack_n = pack_n
 #endif

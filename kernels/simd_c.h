@@ -45,7 +45,10 @@ static inline vf f_min(vf a, vf b) { EACH(vf, a.v[l] < b.v[l] ? a.v[l] : b.v[l])
 static inline vf f_fma(vf a, vf b, vf c) { EACH(vf, soft_fmaf(a.v[l], b.v[l], c.v[l])); }
 static inline vf f_first(int64_t n, vf a, vf b) { EACH(vf, l < n ? a.v[l] : b.v[l]); }
 static inline void f_store(float *p, vf a) { memcpy(p, a.v, sizeof a.v); }
-static inline void f_store_n(float *p, vf a, int64_t n) { memcpy(p, a.v, (size_t)n * 4); }
+static inline void f_store_n(float *p, vf a, int64_t n)
+{
+    memcpy(p, a.v, n < 16 ? (size_t)n * 4 : sizeof a.v);
+}
 
 /* 2^i as float32, -126 <= i <= 127; garbage in, garbage out (the caller multiplies a NaN by it then) */
 static inline float pow2_f(uint32_t i)

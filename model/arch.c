@@ -55,7 +55,8 @@ int arch_unknown(const char *model_type, const char *file, struct err *e)
     for (int64_t i = 0; i < n; i++)
         names[i] = rows[i]->name;
     const char *near = str_nearest(model_type, names, (size_t)n, sizeof *names);
-    err_set(e, ERR_UNBUILT, "%s: key 'model_type': found '%.80s', which is no architecture that this version knows", file,
+    err_set(e, ERR_UNBUILT,
+            "%s: key 'model_type': found '%.80s', which is no architecture that this version knows", file,
             model_type);
     if (near)
         return err_hint(e, "Did you mean '%s'?", near);
@@ -96,7 +97,8 @@ int arch_check(const struct arch *a, struct err *e)
     if (missing_steps(a, need))
         for (int k = 0; k < STEP_COUNT; k++)
             if (need[k] && at < sizeof list)
-                at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "step ", step_kinds[k].name);
+                at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "step ",
+                                       step_kinds[k].name);
     if (!at && !a->missing)
         return 0;
     err_set(e, ERR_UNBUILT, "architecture '%s' is known, but this version lacks %s%s%s", a->name, list,

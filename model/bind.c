@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *bind_name(const struct arch *a, const struct part *p, const char *name, int64_t block, int64_t row, bool with_base,
-                struct err *e)
+char *bind_name(const struct arch *a, const struct part *p, const char *name, int64_t block, int64_t row,
+                bool with_base, struct err *e)
 {
     const char *base = with_base ? a->base : "";
     if (*name == '/')
@@ -27,8 +27,8 @@ static const struct tensor_info *find(const struct model *m, const char *name)
 
 /* The first spelling that the file has: the family's, without the base prefix, and the module's own name. On failure
  * *out is the first spelling and *info NULL. */
-static int find_tensor(const struct model *m, const struct part *p, const struct module *o, const char *tail, char **out,
-                       const struct tensor_info **info, struct err *e)
+static int find_tensor(const struct model *m, const struct part *p, const struct module *o, const char *tail,
+                       char **out, const struct tensor_info **info, struct err *e)
 {
     const char *spelling[3] = { p->tensor ? p->tensor : p->name, p->tensor ? p->tensor : p->name, p->name };
     char *first = NULL;
@@ -55,7 +55,8 @@ static int find_tensor(const struct model *m, const struct part *p, const struct
     return 0;
 }
 
-static int check_shape(const struct model *m, const struct tensor_info *t, int rank, const int64_t *dim, struct err *e)
+static int check_shape(const struct model *m, const struct tensor_info *t, int rank, const int64_t *dim,
+                       struct err *e)
 {
     char found[160] = "";
     size_t at = 0;
@@ -65,20 +66,21 @@ static int check_shape(const struct model *m, const struct tensor_info *t, int r
         at += (size_t)snprintf(found + at, sizeof found - at, "%s%lld", i ? ", " : "", (long long)t->dim[i]);
     }
     if (!same && rank == 1)
-        return err_set(e, ERR_INPUT, "tensor '%s' of %s: found shape [%s], expected [%lld]", t->name, m->name, found,
-                       (long long)dim[0]);
+        return err_set(e, ERR_INPUT, "tensor '%s' of %s: found shape [%s], expected [%lld]", t->name, m->name,
+                       found, (long long)dim[0]);
     if (!same)
-        return err_set(e, ERR_INPUT, "tensor '%s' of %s: found shape [%s], expected [%lld, %lld]", t->name, m->name, found,
-                       (long long)dim[0], (long long)dim[1]);
+        return err_set(e, ERR_INPUT, "tensor '%s' of %s: found shape [%s], expected [%lld, %lld]", t->name,
+                       m->name, found, (long long)dim[0], (long long)dim[1]);
     if (!dtypes[t->dtype].is_float)
-        return err_set(e, ERR_INPUT, "tensor '%s' of %s: found dtype %s, expected a float type", t->name, m->name,
-                       dtypes[t->dtype].name);
+        return err_set(e, ERR_INPUT, "tensor '%s' of %s: found dtype %s, expected a float type", t->name,
+                       m->name, dtypes[t->dtype].name);
     return 0;
 }
 
 static int missing(const struct model *m, const char *name, struct err *e)
 {
-    err_set(e, ERR_INPUT, "tensor '%s' is missing from %s, which is of architecture '%s'", name, m->name, m->arch->name);
+    err_set(e, ERR_INPUT, "tensor '%s' is missing from %s, which is of architecture '%s'", name, m->name,
+            m->arch->name);
     return err_hint(e, "Are all shards there, and is config.json of the same checkpoint?");
 }
 
@@ -111,7 +113,7 @@ static int same_values(const struct model *m, const struct module *a, const stru
 {
     enum { ROWS = 64 };
     const struct tensor_source *t = m->tensors;
-    float *x = mem_array((size_t)(2 * ROWS), (size_t)a->in * sizeof *x, e), *y = x ? x + ROWS * a->in : NULL;
+    float *x = mem_array((size_t)a->in, (size_t)2 * ROWS * sizeof *x, e), *y = x ? x + ROWS * a->in : NULL;
     int same = x ? 1 : -1;
     for (int64_t i = 0; same == 1 && i < a->out; i += ROWS) {
         int64_t n = a->out - i < ROWS ? a->out - i : ROWS;
@@ -133,7 +135,8 @@ static int bind_head(struct model *m, const struct part *p, struct module *o, st
     if (find_tensor(m, p, o, ".weight", &o->tensor, &t, e))
         return -1;
     if (!t && !m->config->flag[FLAG_TIE]) {
-        err_set(e, ERR_INPUT, "tensor '%s' is missing from %s, and tie_word_embeddings is false", o->tensor, m->name);
+        err_set(e, ERR_INPUT, "tensor '%s' is missing from %s, and tie_word_embeddings is false", o->tensor,
+                m->name);
         return err_hint(e, "If the head is the embedding, set \"tie_word_embeddings\": true in config.json.");
     }
     if (t && check_shape(m, t, 2, dim, e))
@@ -142,8 +145,9 @@ static int bind_head(struct model *m, const struct part *p, struct module *o, st
     if (same < 0)
         return -1;
     if (t && !same && m->config->flag[FLAG_TIE])
-        log_say(LOG_WARN, "%s: tie_word_embeddings is true, but '%s' differs from '%s': the head is used untied", m->name,
-                o->tensor, embed->tensor);
+        log_say(LOG_WARN,
+                "%s: tie_word_embeddings is true, but '%s' differs from '%s': the head is used untied",
+                m->name, o->tensor, embed->tensor);
     if (!same)
         return 0;
     char *shared = mem_strdup(embed->tensor, e);
@@ -155,9 +159,15 @@ static int bind_head(struct model *m, const struct part *p, struct module *o, st
     return 0;
 }
 
-static const struct part *part_of(const struct model *m, const struct module *o) { return config_part(m->config, (enum part_id)o->part); }
+static const struct part *part_of(const struct model *m, const struct module *o)
+{
+    return config_part(m->config, (enum part_id)o->part);
+}
 
-static int compare(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* Buffers that checkpoints carry and no module needs. */
 static bool explained(const struct model *m, const char *name)
@@ -168,7 +178,8 @@ static bool explained(const struct model *m, const char *name)
         for (const char *const *tail = lists[l]; tail && *tail; tail++)
             if (str_ends(name, *tail))
                 return true;
-    return m->config->flag[FLAG_TIE] && (!strcmp(name, "lm_head.weight") || !strcmp(name, "embed_out.weight"));
+    return m->config->flag[FLAG_TIE] &&
+           (!strcmp(name, "lm_head.weight") || !strcmp(name, "embed_out.weight"));
 }
 
 static int list_unread(struct model *m, struct err *e)

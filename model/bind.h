@@ -5,8 +5,8 @@
 #include "model/model.h"
 
 /* bind_name - the full name of a part (row: of a part with a module per head). with_base: with the family's base prefix. */
-char *bind_name(const struct arch *a, const struct part *p, const char *name, int64_t block, int64_t row, bool with_base,
-                struct err *e);
+char *bind_name(const struct arch *a, const struct part *p, const char *name, int64_t block, int64_t row,
+                bool with_base, struct err *e);
 /* bind_tensors - fills tensor, bias, tied of every module and m->unread. ERR_INPUT: missing, or of another shape. */
 int bind_tensors(struct model *m, struct err *e);
 #endif

@@ -10,13 +10,13 @@
 
 #define AT(f) offsetof(struct config, f)
 static const struct key common_keys[] = {
-    { "vocab_size", KEY_INT, AT(vocab), NAN, 1, MAX_VOCAB, 0 },
-    { "hidden_size", KEY_INT, AT(hidden), NAN, 1, MAX_HIDDEN, 0 },
-    { "num_hidden_layers", KEY_INT, AT(layers), NAN, 1, MAX_LAYERS, 0 },
-    { "num_attention_heads", KEY_INT, AT(heads), NAN, 1, MAX_HEADS, 0 },
+    { "vocab_size", KEY_INT, AT(vocab), REQUIRED, 1, MAX_VOCAB, 0 },
+    { "hidden_size", KEY_INT, AT(hidden), REQUIRED, 1, MAX_HIDDEN, 0 },
+    { "num_hidden_layers", KEY_INT, AT(layers), REQUIRED, 1, MAX_LAYERS, 0 },
+    { "num_attention_heads", KEY_INT, AT(heads), REQUIRED, 1, MAX_HEADS, 0 },
     { "num_key_value_heads", KEY_INT, AT(kv_heads), 0, 1, MAX_HEADS, 0 }, /* 0: as many as heads */
     { "head_dim", KEY_INT, AT(head_dim), 0, 1, MAX_HEAD_DIM, 0 },         /* 0: hidden / heads */
-    { "intermediate_size", KEY_INT, AT(inter), NAN, 1, MAX_INTER, 0 },
+    { "intermediate_size", KEY_INT, AT(inter), REQUIRED, 1, MAX_INTER, 0 },
     { "max_position_embeddings", KEY_INT, AT(max_positions), 2048, 1, MAX_POSITIONS, 0 },
     { "original_max_position_embeddings", KEY_INT, AT(orig_positions), 0, 1, MAX_POSITIONS, 0 },
     { "rms_norm_eps", KEY_REAL, AT(eps), 1e-6, 0, 1, 0 },
@@ -40,11 +40,16 @@ static const struct act_name {
     const char *name;
     enum k_act act;
 } act_names[] = {
-    { "silu", ACT_SILU },           { "swish", ACT_SILU },
-    { "gelu", ACT_GELU },           { "gelu_python", ACT_GELU },
-    { "gelu_new", ACT_GELU_TANH },  { "gelu_pytorch_tanh", ACT_GELU_TANH },
-    { "gelu_fast", ACT_GELU_TANH }, { "gelu_accurate", ACT_GELU_TANH },
-    { "relu", ACT_RELU },           { "relu2", ACT_RELU2 },
+    { "silu", ACT_SILU },
+    { "swish", ACT_SILU },
+    { "gelu", ACT_GELU },
+    { "gelu_python", ACT_GELU },
+    { "gelu_new", ACT_GELU_TANH },
+    { "gelu_pytorch_tanh", ACT_GELU_TANH },
+    { "gelu_fast", ACT_GELU_TANH },
+    { "gelu_accurate", ACT_GELU_TANH },
+    { "relu", ACT_RELU },
+    { "relu2", ACT_RELU2 },
     { "quick_gelu", ACT_QUICK_GELU },
 };
 enum { N_ACTS = sizeof act_names / sizeof *act_names };
@@ -101,7 +106,8 @@ static bool has_null(const struct json *o, const char *names)
     return false;
 }
 
-int config_bad(const struct config *c, const char *key, const struct json *found, struct err *e, const char *expected)
+int config_bad(const struct config *c, const char *key, const struct json *found, struct err *e,
+               const char *expected)
 {
     int64_t i;
     double r;
@@ -111,7 +117,8 @@ int config_bad(const struct config *c, const char *key, const struct json *found
     if (s)
         return err_set(e, ERR_INPUT, "%s: key '%s': found '%.80s', expected %s", c->file, key, s, expected);
     if (json_type(found) == JSON_INT && json_int(found, &i))
-        return err_set(e, ERR_INPUT, "%s: key '%s': found %lld, expected %s", c->file, key, (long long)i, expected);
+        return err_set(e, ERR_INPUT, "%s: key '%s': found %lld, expected %s", c->file, key, (long long)i,
+                       expected);
     if (json_type(found) == JSON_REAL && json_real(found, &r))
         return err_set(e, ERR_INPUT, "%s: key '%s': found %g, expected %s", c->file, key, r, expected);
     return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected %s", c->file, key,
@@ -177,10 +184,12 @@ static int read_act(struct config *c, const struct json *o, const struct key *k,
             return 0;
         }
     const char *near = str_nearest(s, &act_names[0].name, N_ACTS, sizeof act_names[0]);
-    err_set(e, ERR_UNBUILT, "%s: key '%s': found '%.80s', which is no activation that this version has", c->file, name, s);
+    err_set(e, ERR_UNBUILT, "%s: key '%s': found '%.80s', which is no activation that this version has",
+            c->file, name, s);
     if (near)
         return err_hint(e, "Did you mean '%s'?", near);
-    return err_hint(e, "Built are silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, quick_gelu, relu, relu2.");
+    return err_hint(e,
+                    "Built are silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, quick_gelu, relu, relu2.");
 }
 
 static int read_key(struct config *c, const struct json *o, const struct key *k, struct err *e)
@@ -225,16 +234,19 @@ static int check_heads(struct config *c, struct err *e)
     if (!c->kv_heads)
         c->kv_heads = c->heads;
     if (c->heads % c->kv_heads)
-        return err_set(e, ERR_INPUT, "%s: num_attention_heads %lld is not a multiple of num_key_value_heads %lld", c->file,
+        return err_set(e, ERR_INPUT,
+                       "%s: num_attention_heads %lld is not a multiple of num_key_value_heads %lld", c->file,
                        (long long)c->heads, (long long)c->kv_heads);
     if (!c->head_dim && c->hidden % c->heads)
-        return err_set(e, ERR_INPUT, "%s: hidden_size %lld is not a multiple of num_attention_heads %lld, and head_dim is absent",
-                       c->file, (long long)c->hidden, (long long)c->heads);
+        return err_set(
+            e, ERR_INPUT,
+            "%s: hidden_size %lld is not a multiple of num_attention_heads %lld, and head_dim is absent",
+            c->file, (long long)c->hidden, (long long)c->heads);
     if (!c->head_dim)
         c->head_dim = c->hidden / c->heads;
     if (c->head_dim > MAX_HEAD_DIM)
-        return err_set(e, ERR_LIMIT, "%s: hidden_size / num_attention_heads is %lld, expected at most %d", c->file,
-                       (long long)c->head_dim, (int)MAX_HEAD_DIM);
+        return err_set(e, ERR_LIMIT, "%s: hidden_size / num_attention_heads is %lld, expected at most %d",
+                       c->file, (long long)c->head_dim, (int)MAX_HEAD_DIM);
     if (!c->embed)
         c->embed = c->hidden;
     if (c->embed > c->hidden)
@@ -315,8 +327,10 @@ static int64_t scratch_width(const struct config *c)
 
 int64_t config_width(const struct config *c, enum reg r)
 {
-    const enum dim of[REG_COUNT] = { [REG_X] = DIM_HIDDEN, [REG_H] = DIM_HIDDEN, [REG_Q] = DIM_Q,     [REG_K] = DIM_KV,
-                                     [REG_V] = DIM_KV,     [REG_C] = DIM_Q,      [REG_A] = DIM_INTER, [REG_Y] = DIM_HIDDEN };
+    const enum dim of[REG_COUNT] = {
+        [REG_X] = DIM_HIDDEN, [REG_H] = DIM_HIDDEN, [REG_Q] = DIM_Q,     [REG_K] = DIM_KV,
+        [REG_V] = DIM_KV,     [REG_C] = DIM_Q,      [REG_A] = DIM_INTER, [REG_Y] = DIM_HIDDEN
+    };
     if (r == REG_T)
         return scratch_width(c);
     return r == REG_G ? 0 : c->dim[of[r]];

@@ -12,9 +12,10 @@ static int read_layer_types(struct config *c, const struct json *j, struct err *
     if (!c->arch->layer_types || json_type(t) == JSON_NULL)
         return 0;
     if (json_type(t) != JSON_ARRAY)
-        return config_bad(c, "layer_types", t, e, "an array");
+        return config_bad(c, "layer_types", t, e, "a list");
     if (json_len(t) != (size_t)c->layers)
-        return err_set(e, ERR_INPUT, "%s: key 'layer_types': found %zu layers, expected num_hidden_layers = %lld", c->file,
+        return err_set(e, ERR_INPUT,
+                       "%s: key 'layer_types': found %zu layers, expected num_hidden_layers = %lld", c->file,
                        json_len(t), (long long)c->layers);
     if (!c->local)
         c->local = mem_array((size_t)c->layers, sizeof *c->local, e);
@@ -24,7 +25,8 @@ static int read_layer_types(struct config *c, const struct json *j, struct err *
         const char *s = json_str(json_item(t, i), NULL);
         bool window = s && !strcmp(s, "sliding_attention");
         if (!window && (!s || strcmp(s, "full_attention")))
-            return config_bad(c, "layer_types", json_item(t, i), e, "'full_attention' or 'sliding_attention'");
+            return config_bad(c, "layer_types", json_item(t, i), e,
+                              "'full_attention' or 'sliding_attention'");
         c->local[i] = window;
     }
     return 0;
@@ -43,8 +45,9 @@ static int read_rope_list(struct config *c, const struct json *j, struct err *e)
     if (json_type(t) == JSON_NULL)
         return 0;
     if (json_type(t) != JSON_ARRAY || json_len(t) != (size_t)c->layers)
-        return err_set(e, ERR_INPUT, "%s: key 'no_rope_layers': expected an array of num_hidden_layers = %lld numbers", c->file,
-                       (long long)c->layers);
+        return err_set(e, ERR_INPUT,
+                       "%s: key 'no_rope_layers': expected a list of num_hidden_layers = %lld numbers",
+                       c->file, (long long)c->layers);
     for (size_t i = 0; i < json_len(t); i++) {
         int64_t on;
         if (!json_int(json_item(t, i), &on) || on < 0 || on > 1)

@@ -21,7 +21,8 @@ static int load_turned(const struct tensor_source *t, const struct module *o, fl
 }
 
 /* Rows of the matrix on disk: a rank 1 tensor is [out, 1]. */
-static int load_module(const struct model *m, const struct part *p, const struct module *o, struct weights *w, struct err *e)
+static int load_module(const struct model *m, const struct part *p, const struct module *o, struct weights *w,
+                       struct err *e)
 {
     const struct tensor_source *t = m->tensors;
     int64_t per = o->out * o->in, rows = p->kind == PART_HEADNORMS ? m->config->dim[p->out] : 1;
@@ -30,7 +31,8 @@ static int load_module(const struct model *m, const struct part *p, const struct
     if (!w->w[o->part])
         return -1;
     float *dst = w->w[o->part] + per * o->row;
-    if (p->kind == PART_CONV1D ? load_turned(t, o, dst, e) : t->read_f32(t->self, o->tensor, 0, o->out, dst, e))
+    if (p->kind == PART_CONV1D ? load_turned(t, o, dst, e)
+                               : t->read_f32(t->self, o->tensor, 0, o->out, dst, e))
         return -1;
     if (!o->bias)
         return 0;

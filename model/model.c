@@ -108,7 +108,8 @@ static int open_parts(const struct json *config, struct model *m, const char *di
     return 0;
 }
 
-int model_open(const struct json *config, const struct tensor_source *tensors, const char *dir, struct model *out, struct err *e)
+int model_open(const struct json *config, const struct tensor_source *tensors, const char *dir,
+               struct model *out, struct err *e)
 {
     struct model m = { .tensors = tensors };
     m.name = mem_strdup(dir, e);
@@ -160,7 +161,8 @@ static double place_flops(const struct model *m, int64_t block, int64_t length)
     block_plan(c, block, &p);
     for (int i = 0; i < p.n; i++)
         if (step_kinds[p.step[i]->kind].flops)
-            sum += step_kinds[p.step[i]->kind].flops(c, block >= 0 && block < c->layers ? &c->layer[block] : NULL, p.step[i], length);
+            sum += step_kinds[p.step[i]->kind].flops(
+                c, block >= 0 && block < c->layers ? &c->layer[block] : NULL, p.step[i], length);
     for (int g = 0; g < p.n_groups; g++)
         for (int k = 0; k < p.group[g].n; k++) {
             const struct module *o = model_part(m, block, (int)p.group[g].part[k]);

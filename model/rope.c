@@ -14,8 +14,9 @@ enum { NEED_FACTOR = 1, NEED_BANDS = 2, NEED_LISTS = 4, BY_LENGTH = 8, MORE_THAN
 struct rope_kind {
     const char *name;
     unsigned needs;
-    void (*freq)(const struct rope *r, int64_t length, float *freq); /* plain frequencies in, scaled ones out */
-    double (*scale)(const struct rope *r);                           /* NULL: 1 */
+    void (*freq)(const struct rope *r, int64_t length,
+                 float *freq);             /* plain frequencies in, scaled ones out */
+    double (*scale)(const struct rope *r); /* NULL: 1 */
 };
 
 static const double pi = 3.14159265358979323846;
@@ -172,18 +173,21 @@ static int find_kind(const struct config *c, const struct json *o, struct rope *
     if (r->kind)
         return 0;
     const char *near = str_nearest(name, &kinds[0].name, N_KINDS, sizeof kinds[0]);
-    err_set(e, ERR_UNBUILT, "%s: key '%s': found '%.80s', which is no rope scaling that this version has", c->file, key, name);
+    err_set(e, ERR_UNBUILT, "%s: key '%s': found '%.80s', which is no rope scaling that this version has",
+            c->file, key, name);
     if (near)
         return err_hint(e, "Did you mean '%s'?", near);
     return err_hint(e, "Built are default, linear, dynamic, llama3, yarn, longrope.");
 }
 
-static double *read_list(const struct config *c, const struct json *o, const char *key, int64_t n, struct err *e)
+static double *read_list(const struct config *c, const struct json *o, const char *key, int64_t n,
+                         struct err *e)
 {
     const struct json *l = json_get(o, key);
     if (json_type(l) != JSON_ARRAY || json_len(l) != (size_t)n) {
-        err_set(e, ERR_INPUT, "%s: key '%s': found %s of %zu, expected an array of %lld numbers (half the rotary dims)", c->file,
-                key, l ? json_type_name(json_type(l)) : "nothing", json_len(l), (long long)n);
+        err_set(e, ERR_INPUT,
+                "%s: key '%s': found %s of %zu, expected a list of %lld numbers (half the rotary dims)",
+                c->file, key, l ? json_type_name(json_type(l)) : "nothing", json_len(l), (long long)n);
         return NULL;
     }
     double *v = mem_array((size_t)n, sizeof *v, e);
@@ -200,9 +204,11 @@ static int read_values(const struct config *c, const struct json *o, struct rope
 {
     unsigned needs = r->kind->needs;
     const struct key rows[] = {
-        { "factor", KEY_REAL, offsetof(struct rope, factor), needs & NEED_FACTOR ? (double)NAN : 0, 1, 1e6, 0 },
-        { "low_freq_factor", KEY_REAL, offsetof(struct rope, low_freq), needs & NEED_BANDS ? (double)NAN : 0, 1e-6, 1e6, 0 },
-        { "high_freq_factor", KEY_REAL, offsetof(struct rope, high_freq), needs & NEED_BANDS ? (double)NAN : 0, 1e-6, 1e6, 0 },
+        { "factor", KEY_REAL, offsetof(struct rope, factor), needs & NEED_FACTOR ? REQUIRED : 0, 1, 1e6, 0 },
+        { "low_freq_factor", KEY_REAL, offsetof(struct rope, low_freq), needs & NEED_BANDS ? REQUIRED : 0,
+          1e-6, 1e6, 0 },
+        { "high_freq_factor", KEY_REAL, offsetof(struct rope, high_freq), needs & NEED_BANDS ? REQUIRED : 0,
+          1e-6, 1e6, 0 },
         { "beta_fast", KEY_REAL, offsetof(struct rope, beta_fast), 32, 1e-6, 1e6, 0 },
         { "beta_slow", KEY_REAL, offsetof(struct rope, beta_slow), 1, 1e-6, 1e6, 0 },
         { "mscale", KEY_REAL, offsetof(struct rope, mscale), 0, 0, 1e6, 0 },
@@ -213,7 +219,9 @@ static int read_values(const struct config *c, const struct json *o, struct rope
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (config_real(c, o, &rows[i], (double *)(void *)((char *)r + rows[i].at), e))
             return -1;
-    struct key orig = { "original_max_position_embeddings", KEY_INT, 0, needs & NEED_BANDS ? (double)NAN : 0, 1, MAX_POSITIONS, 0 };
+    struct key orig = {
+        "original_max_position_embeddings", KEY_INT, 0, needs & NEED_BANDS ? REQUIRED : 0, 1, MAX_POSITIONS, 0
+    };
     if (config_int(c, o, &orig, &r->original, e))
         return -1;
     const struct json *t = json_get(o, "truncate");
@@ -224,7 +232,8 @@ static int read_values(const struct config *c, const struct json *o, struct rope
 }
 
 /* One table. o: its object or NULL; theta: when the object has none. */
-static int read_rope(const struct config *c, const struct json *o, double theta, struct rope *r, struct err *e)
+static int read_rope(const struct config *c, const struct json *o, double theta, struct rope *r,
+                     struct err *e)
 {
     struct key kt = { "rope_theta", KEY_REAL, 0, theta, 1.01, 1e15, 0 };
     if (find_kind(c, o, r, e) || read_values(c, o, r, e) || config_real(c, o, &kt, &r->theta, e))
@@ -238,13 +247,15 @@ static int read_rope(const struct config *c, const struct json *o, double theta,
         r->factor = (double)c->max_positions / (double)r->original;
     r->rot = c->rotary_dim ? c->rotary_dim : (int64_t)((double)c->head_dim * r->partial);
     if (r->rot < 2 || r->rot % 2 || r->rot > c->head_dim)
-        return err_set(e, ERR_INPUT, "%s: rope turns %lld of %lld head dims, expected an even number of at least 2", c->file,
-                       (long long)r->rot, (long long)c->head_dim);
+        return err_set(e, ERR_INPUT,
+                       "%s: rope turns %lld of %lld head dims, expected an even number of at least 2",
+                       c->file, (long long)r->rot, (long long)c->head_dim);
     if ((r->kind->needs & MORE_THAN_ONE_PAIR) && r->rot < 4)
-        return err_set(e, ERR_INPUT, "%s: rope_type '%s' with 2 rotary dims, expected at least 4", c->file, r->kind->name);
+        return err_set(e, ERR_INPUT, "%s: rope_type '%s' with 2 rotary dims, expected at least 4", c->file,
+                       r->kind->name);
     if ((r->kind->needs & NEED_BANDS) && !(r->high_freq > r->low_freq))
-        return err_set(e, ERR_INPUT, "%s: high_freq_factor %g is not larger than low_freq_factor %g", c->file, r->high_freq,
-                       r->low_freq);
+        return err_set(e, ERR_INPUT, "%s: high_freq_factor %g is not larger than low_freq_factor %g", c->file,
+                       r->high_freq, r->low_freq);
     if (!(r->kind->needs & NEED_LISTS))
         return 0;
     r->long_factor = read_list(c, o, "long_factor", r->rot / 2, e);

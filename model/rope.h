@@ -15,8 +15,8 @@ struct rope {
     double attention_factor; /* 0: by the formula of the kind */
     double partial;
     bool truncate;
-    int64_t original, max_positions; /* trained length, and the model's */
-    int64_t rot;                     /* dims that turn, even */
+    int64_t original, max_positions;    /* trained length, and the model's */
+    int64_t rot;                        /* dims that turn, even */
     double *long_factor, *short_factor; /* [rot / 2] or NULL */
 };
 /* rope_read - table 0 (and 1 of families with two) of a config whose other values are read. */

@@ -13,19 +13,24 @@ static double flops_wide(const struct config *c, const struct layer *l, const st
 #define Q_K   (REG_BIT(REG_Q) | REG_BIT(REG_K))
 #define Q_K_V (Q_K | REG_BIT(REG_V))
 const struct step_info step_kinds[STEP_COUNT] = {
-    [STEP_EMBED] = { "EMBED", "token ids to rows of the embedding, scaled", 0, 0, false, run_embed, flops_wide },
+    [STEP_EMBED] = { "EMBED", "token ids to rows of the embedding, scaled", 0, 0, false, run_embed,
+                     flops_wide },
     [STEP_POS] = { "POS", "adds rows of a table of learned positions", 0, 0, false, run_pos, flops_wide },
-    [STEP_NORM] = { "NORM", "RMS or layer norm, weight with offset, bias", 0, 0, false, run_norm, flops_wide },
-    [STEP_QKV] = { "QKV", "queries, keys and values, from three matrices or one", 0, Q_K_V, true, run_qkv, NULL },
+    [STEP_NORM] = { "NORM", "RMS or layer norm, weight with offset, bias", 0, 0, false, run_norm,
+                    flops_wide },
+    [STEP_QKV] = { "QKV", "queries, keys and values, from three matrices or one", 0, Q_K_V, true, run_qkv,
+                   NULL },
     [STEP_MLA] = { "MLA", "queries, keys and values through low ranks", 0, Q_K_V, true, NULL, NULL },
     [STEP_QKNORM] = { "QKNORM", "norms of queries and keys", Q_K, Q_K, false, run_qknorm, flops_wide },
     [STEP_ROPE] = { "ROPE", "rotary positions, halves or pairs", Q_K, Q_K, false, run_rope, flops_wide },
     [STEP_ATTN] = { "ATTN", "causal attention: windows, caps, alibi", Q_K_V, 0, false, run_attn, flops_attn },
-    [STEP_GATE] = { "GATE", "one register times the sigmoid of another", REG_BIT(REG_G), 0, false, NULL, NULL },
+    [STEP_GATE] = { "GATE", "one register times the sigmoid of another", REG_BIT(REG_G), 0, false, NULL,
+                    NULL },
     [STEP_CONV] = { "CONV", "causal depthwise convolution", 0, 0, false, NULL, NULL },
     [STEP_DELTA] = { "DELTA", "gated delta net", Q_K_V, 0, false, NULL, NULL },
     [STEP_LIN] = { "LIN", "one matrix with or without bias", 0, 0, true, run_lin, NULL },
-    [STEP_ADD] = { "ADD", "a branch onto the residual stream", REG_BIT(REG_X), 0, false, run_add, flops_wide },
+    [STEP_ADD] = { "ADD", "a branch onto the residual stream", REG_BIT(REG_X), 0, false, run_add,
+                   flops_wide },
     [STEP_GLU] = { "GLU", "gate and up, activation, product", 0, 0, true, run_glu, flops_wide },
     [STEP_FFN] = { "FFN", "one matrix and an activation", 0, 0, true, run_ffn, flops_wide },
     [STEP_MOE] = { "MOE", "router and experts", 0, 0, true, NULL, NULL },
@@ -62,7 +67,9 @@ static void plan_group(const struct config *c, struct block_plan *p, const struc
 
 void block_plan(const struct config *c, int64_t block, struct block_plan *p)
 {
-    const struct step *s = block < 0 ? c->arch->prologue : block < c->layers ? config_block(c) : c->arch->epilogue;
+    const struct step *s = block < 0           ? c->arch->prologue
+                           : block < c->layers ? config_block(c)
+                                               : c->arch->epilogue;
     bool fresh = true;
     memset(p, 0, sizeof *p);
     for (; s->kind != STEP_COUNT; s++) {

@@ -87,7 +87,9 @@ int run_rope(struct run *r, const struct step *s, struct err *e)
 
 static struct k_attn attn_shape(const struct config *c, const struct layer *l, int64_t t)
 {
-    struct k_attn p = { .t = t, .heads = c->heads, .kv_heads = c->kv_heads, .d = c->head_dim, .dv = c->head_dim };
+    struct k_attn p = {
+        .t = t, .heads = c->heads, .kv_heads = c->kv_heads, .d = c->head_dim, .dv = c->head_dim
+    };
     p.scale = l->scale;
     p.softcap = (float)c->score_cap;
     p.window = l->window;
@@ -107,7 +109,8 @@ int run_attn(struct run *r, const struct step *s, struct err *e)
     struct k_attn p = attn_shape(c, r->layer, r->t);
     int64_t nq = c->dim[DIM_Q], nkv = c->dim[DIM_KV];
     (void)e;
-    k_attention(&p, r->reg[REG_Q], nq, r->reg[REG_K], nkv, r->reg[REG_V], nkv, r->reg[s->out], nq, r->scratch);
+    k_attention(&p, r->reg[REG_Q], nq, r->reg[REG_K], nkv, r->reg[REG_V], nkv, r->reg[s->out], nq,
+                r->scratch);
     return 0;
 }
 

@@ -7,15 +7,17 @@
 
 int run_embed(struct run *r, const struct step *s, struct err *e)
 {
-    const struct module *m = model_part(r->m, -1, s->part[0]);
+    const struct module *m = model_part(r->m, -1, (int)s->part[0]);
     const struct tensor_source *t = r->m->tensors;
     int64_t ld = config_width(r->c, s->out);
     float scale = (float)r->c->embed_scale;
     for (int64_t i = 0; i < r->t; i++) {
         float *row = r->reg[s->out] + i * ld;
         if (r->ids[i] < 0 || r->ids[i] >= r->c->vocab)
-            return err_set(e, ERR_INPUT, "sequence %lld, token %lld: found id %d, expected one in [0, %lld) (vocab_size of %s)",
-                           (long long)r->chunk, (long long)i, (int)r->ids[i], (long long)r->c->vocab, r->m->name);
+            return err_set(
+                e, ERR_INPUT,
+                "sequence %lld, token %lld: found id %d, expected one in [0, %lld) (vocab_size of %s)",
+                (long long)r->chunk, (long long)i, (int)r->ids[i], (long long)r->c->vocab, r->m->name);
         if (t->read_f32(t->self, m->tensor, r->ids[i], 1, row, e))
             return -1;
         for (int64_t j = 0; scale != 1.0f && j < m->in; j++)
@@ -26,11 +28,12 @@ int run_embed(struct run *r, const struct step *s, struct err *e)
 
 int run_pos(struct run *r, const struct step *s, struct err *e)
 {
-    const struct module *m = model_part(r->m, -1, s->part[0]);
+    const struct module *m = model_part(r->m, -1, (int)s->part[0]);
     const struct tensor_source *t = r->m->tensors;
     int64_t first = r->c->positions_offset;
     if (first + r->t > m->out)
-        return err_set(e, ERR_INPUT, "sequence %lld: found %lld tokens, expected at most %lld (learned positions of %s)",
+        return err_set(e, ERR_INPUT,
+                       "sequence %lld: found %lld tokens, expected at most %lld (learned positions of %s)",
                        (long long)r->chunk, (long long)r->t, (long long)(m->out - first), r->m->name);
     if (t->read_f32(t->self, m->tensor, first, r->t, r->reg[REG_Y], e))
         return -1;
@@ -64,7 +67,8 @@ void run_linear(const struct run *r, enum part_id id, const float *x, int64_t ld
 int run_lin(struct run *r, const struct step *s, struct err *e)
 {
     (void)e;
-    run_linear(r, s->part[0], r->reg[s->in], config_width(r->c, s->in), r->reg[s->out], config_width(r->c, s->out));
+    run_linear(r, s->part[0], r->reg[s->in], config_width(r->c, s->in), r->reg[s->out],
+               config_width(r->c, s->out));
     return 0;
 }
 

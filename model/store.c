@@ -47,7 +47,7 @@ void store_free(struct store *s)
 {
     if (!s)
         return;
-    for (int64_t i = 0; i < s->n; i++)
+    for (int64_t i = 0; s->parcel && i < s->n; i++)
         mem_free(s->parcel[i].p);
     if (s->fd >= 0)
         close(s->fd);
@@ -64,7 +64,8 @@ static int open_file(struct store *s, struct err *e)
     if (s->fd >= 0)
         return 0;
     if (!s->dir)
-        return err_set(e, ERR_LIMIT, "activations exceed the budget of %llu bytes, and there is no folder to spill to",
+        return err_set(e, ERR_LIMIT,
+                       "activations exceed the budget of %llu bytes, and there is no folder to spill to",
                        (unsigned long long)s->budget);
     s->path = mem_printf(e, "%s/.qpipe-activations-XXXXXX", s->dir);
     if (!s->path)

@@ -12,7 +12,8 @@ struct store_piece {
 };
 /* store_new - n chunks; most[i]: the largest parcel of chunk i, in floats. spill_dir may be NULL: then more than the
  * budget is ERR_LIMIT. The file is created when the first chunk spills. */
-struct store *store_new(int64_t n, const int64_t *most, uint64_t budget, const char *spill_dir, struct err *e);
+struct store *store_new(int64_t n, const int64_t *most, uint64_t budget, const char *spill_dir,
+                        struct err *e);
 /* store_save - replaces the parcel of a chunk by the pieces, in order. ERR_IO: the disk refused. */
 int store_save(struct store *s, int64_t chunk, const struct store_piece *piece, int n, struct err *e);
 /* store_load - the pieces that were saved last, with the same sizes. */

@@ -18,14 +18,14 @@ struct walker {
     struct chunks chunks;
     struct store *store;
     struct run run;
-    struct weights weights;   /* of the block that runs; the epilogue's stay for logits */
+    struct weights weights; /* of the block that runs; the epilogue's stay for logits */
     struct block_plan plan;
     struct walk_group group[BLOCK_GROUPS];
     bool wanted[BLOCK_GROUPS];
     const struct walk_hooks *hooks;
-    int64_t next;             /* block that may run now */
-    int64_t longest;          /* tokens of the longest chunk */
-    int64_t table_length[2];  /* length that a rope table was made for, 0: none yet */
+    int64_t next;            /* block that may run now */
+    int64_t longest;         /* tokens of the longest chunk */
+    int64_t table_length[2]; /* length that a rope table was made for, 0: none yet */
     float *freq;
 };
 
@@ -68,7 +68,8 @@ static int pieces(struct walker *w, unsigned live, struct store_piece piece[REG_
     int n = 0;
     for (int r = 0; r < REG_COUNT; r++)
         if (live & 1u << r)
-            piece[n++] = (struct store_piece){ w->run.reg[r], w->run.t * config_width(w->m->config, (enum reg)r) };
+            piece[n++] =
+                (struct store_piece){ w->run.reg[r], w->run.t * config_width(w->m->config, (enum reg)r) };
     return n;
 }
 
@@ -117,7 +118,8 @@ static int pass_chunk(struct walker *w, const struct pass *p, struct err *e)
     for (int i = p->from; i <= p->to; i++) {
         if (i >= p->capture && capture(w, i, e))
             return -1;
-        if (i < p->to && w->plan.step[i] && step_kinds[w->plan.step[i]->kind].run(&w->run, w->plan.step[i], e))
+        if (i < p->to && w->plan.step[i] &&
+            step_kinds[w->plan.step[i]->kind].run(&w->run, w->plan.step[i], e))
             return -1;
     }
     return 0;
@@ -194,6 +196,7 @@ static void make_groups(struct walker *w, int64_t block)
             o->module[k] = model_part(w->m, block, (int)p->part[k]);
             o->weight[k] = w->weights.w[p->part[k]];
         }
+        BUG_ON(!o->module[0]);
         o->k = o->module[0]->in;
         w->wanted[g] = w->hooks && w->hooks->wants(w->hooks->arg, o);
     }
@@ -211,7 +214,8 @@ static int enter(struct walker *w, int64_t block, struct err *e)
     return 0;
 }
 
-int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct walk_hooks *hooks, struct err *e)
+int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct walk_hooks *hooks,
+                 struct err *e)
 {
     static int (*const modes[])(struct walker *, struct err *) = { walk_true, walk_block, walk_false };
     BUG_ON(b != w->next || b > w->m->n_blocks);
@@ -268,14 +272,15 @@ static int check_chunks(struct walker *w, struct err *e)
     for (int64_t c = 0; c < w->chunks.n; c++) {
         int64_t len = w->chunks.len[c];
         if (len < 1 || len > MAX_POSITIONS)
-            return err_set(e, ERR_INPUT, "sequence %lld: found %lld tokens, expected 1 to %d", (long long)c, (long long)len,
-                           (int)MAX_POSITIONS);
+            return err_set(e, ERR_INPUT, "sequence %lld: found %lld tokens, expected 1 to %d", (long long)c,
+                           (long long)len, (int)MAX_POSITIONS);
         w->longest = len > w->longest ? len : w->longest;
     }
     return 0;
 }
 
-struct walker *walker_new(const struct model *m, const struct chunks *c, const struct walk_options *o, struct err *e)
+struct walker *walker_new(const struct model *m, const struct chunks *c, const struct walk_options *o,
+                          struct err *e)
 {
     struct walker *w = mem_alloc(sizeof *w, e);
     if (!w)
@@ -305,7 +310,8 @@ int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e)
 {
     bool done = w->next == w->m->n_blocks + 1;
     enum reg r = done ? w->plan.head->in : REG_X;
-    int64_t ld = config_width(w->m->config, r), width = done ? model_part(w->m, w->m->n_blocks, P_HEAD)->in : ld;
+    int64_t ld = config_width(w->m->config, r),
+            width = done ? model_part(w->m, w->m->n_blocks, P_HEAD)->in : ld;
     BUG_ON(chunk < 0 || chunk >= w->chunks.n);
     if (load_chunk(w, chunk, REG_BIT(r), e))
         return -1;

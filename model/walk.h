@@ -19,18 +19,19 @@ struct chunks {
     int64_t n;
 };
 struct walk_group {
-    int block, index;           /* index of the group inside the block */
-    int64_t k;                  /* inputs */
-    int n;                      /* matrices that read it */
+    int block, index; /* index of the group inside the block */
+    int64_t k;        /* inputs */
+    int n;            /* matrices that read it */
     const struct module *module[8];
-    float *weight[8];           /* [out, in] float32, dense; may be changed in solve() */
+    float *weight[8]; /* [out, in] float32, dense; may be changed in solve() */
 };
 struct walk_hooks {
     void *arg;
     /* false: nobody wants this group's input (then neither input nor solve is called). */
     bool (*wants)(void *arg, const struct walk_group *g);
     /* Chunks ascending: the input rows of the group, [rows, k]. */
-    int (*input)(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows, int64_t ldx, struct err *e);
+    int (*input)(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                 int64_t ldx, struct err *e);
     int (*solve)(void *arg, const struct walk_group *g, struct err *e);
 };
 struct walk_options {
@@ -39,13 +40,16 @@ struct walk_options {
 };
 struct walker;
 /* chunks and model are borrowed until walker_free. Runs the prologue (embedding). */
-struct walker *walker_new(const struct model *m, const struct chunks *c, const struct walk_options *o, struct err *e);
+struct walker *walker_new(const struct model *m, const struct chunks *c, const struct walk_options *o,
+                          struct err *e);
 /* walker_block - runs block b (0.. n_blocks-1 in order, then n_blocks: the epilogue's final norm and the head's group).
  * hooks may be NULL. Weights of the block are read, used, released. */
-int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct walk_hooks *hooks, struct err *e);
+int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct walk_hooks *hooks,
+                 struct err *e);
 /* walker_logits - after the epilogue: logits [len, vocab] of one chunk, with the head as the hooks left it. */
 int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e);
-/* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block). */
+/* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block); after the
+ * epilogue what the head reads, [len, inputs of the head] (never more than hidden). */
 int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e);
 uint64_t walker_spilled(const struct walker *w); /* bytes written to disk so far */
 void walker_free(struct walker *w);

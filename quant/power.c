@@ -55,17 +55,28 @@ static struct fraction fraction_of(double f)
     return (struct fraction){ high, (float)(f - (double)high) };
 }
 
+/* In pieces, one simple loop after the other: each of them becomes vector code. */
+enum { PIECE = 64 };
+
+static void power_piece(int n, float *restrict x, int whole, struct fraction f, int more)
+{
+    float y[PIECE];
+    for (int i = 0; i < n; i++)
+        y[i] = 1.0f;
+    for (int k = 0; k < whole; k++)
+        for (int i = 0; i < n; i++)
+            y[i] *= x[i];
+    if (more)
+        for (int i = 0; i < n; i++)
+            y[i] *= fraction_power(x[i], f);
+    for (int i = 0; i < n; i++)
+        x[i] = y[i];
+}
+
 void power_each(int64_t n, float *x, double norm)
 {
-    int whole = (int)norm;
+    int whole = (int)norm, more = norm > whole;
     struct fraction f = fraction_of(norm - whole);
-    int more = norm > whole;
-    for (int64_t i = 0; i < n; i++) {
-        float base = x[i], y = 1.0f;
-        for (int k = 0; k < whole; k++)
-            y *= base;
-        x[i] = y;
-        if (more)
-            x[i] = y * fraction_power(base, f);
-    }
+    for (int64_t at = 0; at < n; at += PIECE)
+        power_piece(n - at < PIECE ? (int)(n - at) : PIECE, x + at, whole, f, more);
 }

@@ -34,6 +34,16 @@ struct fit {
     float p;
 };
 
+static void round_all(enum dtype t, int64_t n, float *x)
+{
+    if (t == DT_BF16)
+        for (int64_t i = 0; i < n; i++)
+            x[i] = round_bf16(x[i]);
+    if (t == DT_F16)
+        for (int64_t i = 0; i < n; i++)
+            x[i] = round_f16(x[i]);
+}
+
 static int64_t span_end(const struct grid_layout *l, int64_t cell_col)
 {
     int64_t end = (cell_col + 1) * l->cell_cols;
@@ -95,23 +105,36 @@ static void cells_best(void *arg, int64_t pr)
         set_params(f, i, f->cell[i].best_lo, f->cell[i].best_hi);
 }
 
-/* Sum over one row of a cell; x, weight: n values of it. */
-static double span_error(const struct fit *f, const float *x, const float *weight, int64_t n, int64_t i)
+/* d = |q - x|^norm, weighted, for m <= SPAN values of cell i. */
+static void errors_of(const struct fit *f, const float *x, const float *weight, int64_t m, int64_t i,
+                      float *d)
 {
     const struct grid_layout *l = &f->q->layout;
     enum dtype own = f->s->own_arithmetic ? l->scale_dtype : DT_F32;
     int8_t codes[SPAN];
+    f->grid->round_own(l, x, m, f->q->scale[i], f->q->zero ? f->q->zero[i] : 0, codes, d);
+    for (int64_t j = 0; j < m; j++)
+        d[j] = fabsf(d[j] - x[j]);
+    round_all(own, m, d);
+    power_each(m, d, f->s->norm);
+    round_all(own, m, d);
+    if (weight)
+        for (int64_t j = 0; j < m; j++)
+            d[j] *= weight[j];
+}
+
+/* Sum over one row of a cell; x, weight: n values of it. */
+static double span_error(const struct fit *f, const float *x, const float *weight, int64_t n, int64_t i)
+{
     float d[SPAN];
     double lane[LANES] = { 0 };
     for (int64_t at = 0; at < n; at += SPAN) {
-        int64_t m = n - at < SPAN ? n - at : SPAN;
-        f->grid->round_own(l, x + at, m, f->q->scale[i], f->q->zero ? f->q->zero[i] : 0, codes, d);
-        for (int64_t j = 0; j < m; j++)
-            d[j] = fabsf(round_to(own, d[j] - x[at + j]));
-        power_each(m, d, f->s->norm);
-        for (int64_t j = 0; j < m; j++)
-            d[j] = weight ? d[j] * weight[at + j] : round_to(own, d[j]);
-        for (int64_t j = 0; j < m; j++)
+        int64_t m = n - at < SPAN ? n - at : SPAN, j = 0;
+        errors_of(f, x + at, weight ? weight + at : NULL, m, i, d);
+        for (; j + LANES <= m; j += LANES)
+            for (int v = 0; v < LANES; v++)
+                lane[v] += (double)d[j + v];
+        for (; j < m; j++)
             lane[j % LANES] += (double)d[j];
     }
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));

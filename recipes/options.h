@@ -9,46 +9,49 @@
 #include "base/str.h"
 
 struct load_options {
-    char *dtype_note; /* reserved: NULL */
+    int none; /* no options yet */
 };
 struct calibrate_options {
-    char *dataset;           /* path; --dataset */
-    char *field;             /* "text" */
-    int64_t samples;         /* 512 */
-    int64_t sequence_length; /* 2048; 0: the model's max_position_embeddings */
-    int64_t min_length;      /* 1 */
-    int packing;             /* truncate, concatenate */
-    bool shuffle;            /* true */
-    bool special_tokens;     /* true */
-    int sequential;          /* enum: true, block, false  (walk_mode) */
+    char *dataset;             /* path; --dataset */
+    char *field;               /* "text" */
+    int64_t samples;           /* 512 */
+    int64_t sequence_length;   /* 0: the model's max_position_embeddings, at most 2048 */
+    int64_t min_length;        /* 1 */
+    int packing;               /* truncate, concatenate */
+    bool shuffle;              /* true */
+    bool special_tokens;       /* true */
+    int sequential;            /* enum: true, block, false  (walk_mode) */
     int64_t activation_budget; /* bytes of activations held in memory; 2 GiB */
 };
+/* not given: static unless a config group says otherwise */
+enum gptq_order { GPTQ_NONE, GPTQ_WEIGHT, GPTQ_STATIC, GPTQ_NOT_GIVEN };
 struct gptq_options {
     int64_t block_size;
-    double dampening_frac; /* negative: auto (written `auto` in native recipes) */
-    int actorder;          /* 0 none (null), 1 weight, 2 static, 3 not given (= static unless a config group says otherwise) */
+    double dampening_frac; /* the first try when damping is auto */
+    int actorder;          /* enum gptq_order */
     int damping;           /* enum: fixed, auto */
+    char *batched_quantization;
 };
 struct rtn_options {
-    int unused;
+    int none; /* all of its options are the shared ones */
 };
 struct verify_options {
-    char *dataset;           /* held-out text; NULL: no model metrics, only weights */
+    char *dataset; /* held-out text; NULL: no model metrics, only weights */
     char *field;
     int64_t samples, sequence_length;
     double max_kl, max_perplexity_ratio, max_weight_error; /* NAN: no threshold */
-    double min_top1;                                      /* NAN: no threshold */
+    double min_top1;                                       /* NAN: no threshold */
     bool allow_overlap;
 };
 struct save_options {
-    int format;          /* index into a words list of container names: "compressed-tensors" */
-    int64_t shard_size;  /* bytes; 5 GB */
+    int format;         /* index into a words list of container names: "compressed-tensors" */
+    int64_t shard_size; /* bytes; 5 GB */
     bool copy_files;
 };
 
 /* Config groups after presets, defaults and dialect are applied: what a quantizing modifier does. */
 struct config_group {
-    char *name;              /* "group_0" */
+    char *name; /* "group_0" */
     struct strs targets;
     struct src_pos *target_at; /* [targets.n] */
     struct quant_scheme scheme;
@@ -58,8 +61,8 @@ struct quant_config {
     struct config_group *group;
     size_t n;
     struct strs ignore;
-    struct src_pos *ignore_at;   /* [ignore.n] */
-    struct strs optional;        /* targets and ignore entries that may match nothing */
+    struct src_pos *ignore_at; /* [ignore.n] */
+    struct strs optional;      /* targets and ignore entries that may match nothing */
     bool has_kv_cache;
     struct quant_args kv_cache;
     bool bypass_divisibility_checks;
@@ -67,19 +70,20 @@ struct quant_config {
 
 enum stage_kind { STAGE_LOAD, STAGE_CALIBRATE, STAGE_MODIFIER, STAGE_VERIFY, STAGE_SAVE };
 struct stage_spec {
-    const char *name;   /* "GPTQModifier"; native name and aliases are accepted, too */
+    const char *name;    /* "GPTQModifier"; native name and aliases are accepted, too */
     const char *aliases; /* "gptq" */
     enum stage_kind kind;
     const char *doc;
     const struct opt *options; /* over the struct above; ends with name == NULL */
     const struct opt_gone *gone;
-    size_t size;               /* of the struct */
-    bool quantizes;            /* takes scheme, targets, ignore, config_groups, ... into a quant_config */
-    const char *unbuilt;       /* NULL: built. Else why it is refused at plan time: "not built yet (known from ...)" */
+    size_t size;    /* of the struct */
+    bool quantizes; /* takes scheme, targets, ignore, config_groups, ... into a quant_config */
+    const char
+        *unbuilt; /* NULL: built. Else why it is refused at plan time: "not built yet (known from ...)" */
 };
-extern const struct stage_spec *const stage_specs[]; /* ends with NULL */
+extern const struct stage_spec *const stage_specs[];        /* ends with NULL */
 const struct stage_spec *stage_spec_find(const char *name); /* by name or alias, case counts; NULL */
-extern const struct opt quant_mixin_options[];              /* scheme, targets, ignore, ...: for help and schema */
+extern const struct opt quant_mixin_options[]; /* scheme, targets, ignore, ...: for help and schema */
 
 /* A release of llm-compressor whose defaults a recipe may pin; newest first; ends with name == NULL. */
 struct dialect {

@@ -60,18 +60,23 @@ struct pattern {
     char *lit;
     size_t n;
 };
-int pattern_init(struct pattern *p, const char *text, size_t n, bool is_regex, const char *where, struct err *e);
+int pattern_init(struct pattern *p, const char *text, size_t n, bool is_regex, const char *where,
+                 struct err *e);
 void pattern_release(struct pattern *p);
 /* pattern_spans - matches and gaps of p[0, n), as Oniguruma's iterator gives them: an empty match right behind a match
  * is passed over. invert: matches become gaps. */
-int pattern_spans(const struct pattern *p, const char *s, size_t n, bool invert, struct spans *out, struct err *e);
+int pattern_spans(const struct pattern *p, const char *s, size_t n, bool invert, struct spans *out,
+                  struct err *e);
 /* pattern_translate - an Oniguruma (Ruby syntax) pattern as PCRE2 understands it (tok_pattern.c says what differs). */
 int pattern_translate(const char *p, size_t n, const char *where, struct buf *out, struct err *e);
 /* unicode_added - ranges to be put between brackets: what a category has beyond PCRE2's table. */
 int unicode_added(const char *category, struct buf *out, struct err *e);
 const char *unicode_added_category(unsigned c); /* "": not one of them */
 bool unicode_is_late_punct(unsigned c);         /* punctuation that the library does not know */
-extern const char pattern_gpt2[]; /* the fixed expression of ByteLevel with use_regex */
+bool unicode_is_late_form(unsigned c);          /* no decomposition and no combining class in the library */
+bool unicode_is_late_mark(unsigned c);          /* a mark that the library's StripAccents leaves */
+unsigned unicode_late_lower(unsigned c);        /* the small letter that utf8proc does not know, or c */
+extern const char pattern_gpt2[];               /* the fixed expression of ByteLevel with use_regex */
 
 enum behavior { CUT_REMOVED, CUT_ISOLATED, CUT_PREVIOUS, CUT_NEXT, CUT_CONTIGUOUS };
 
@@ -85,12 +90,12 @@ struct part {
     char *content; /* replacement, prefix, ... */
     size_t n_content;
     enum behavior behavior;
-    bool invert, a, b;      /* flags of the kind */
-    int scheme;             /* Metaspace: enum scheme */
-    int64_t start, stop;    /* Strip (decoder) */
-    struct slot *slot;      /* template of a post-processor */
+    bool invert, a, b;   /* flags of the kind */
+    int scheme;          /* Metaspace: enum scheme */
+    int64_t start, stop; /* Strip (decoder) */
+    struct slot *slot;   /* template of a post-processor */
     size_t n_slot;
-    void *own;              /* model */
+    void *own; /* model */
     void (*own_free)(void *own);
 };
 struct slot { /* the text's own ids, or added ones */
@@ -117,23 +122,27 @@ struct part_reader {
 };
 /* part_read - *out = NULL for JSON null. ERR_UNBUILT for kinds that are known and not built, ERR_INPUT for others. */
 int part_read(const struct json *j, struct part_reader *r, struct part **out, struct err *e);
-int part_read_children(struct part *p, const struct json *j, const char *key, struct part_reader *r, struct err *e);
+int part_read_children(struct part *p, const struct json *j, const char *key, struct part_reader *r,
+                       struct err *e);
 void part_free(struct part *p);
 int part_run(const struct part *p, struct work *w, struct err *e); /* NULL part: does nothing */
 /* Reads of a part's members, with errors that name file and place. */
-int part_bool(const struct json *j, const char *key, bool def, const struct part_reader *r, bool *out, struct err *e);
+int part_bool(const struct json *j, const char *key, bool def, const struct part_reader *r, bool *out,
+              struct err *e);
 int part_str(const struct json *j, const char *key, const struct part_reader *r, const char **out, size_t *n,
              struct err *e);
 int part_id(const struct json *j, const char *what, const struct part_reader *r, int32_t *out, struct err *e);
-int part_content(struct part *p, const struct json *j, const char *key, const struct part_reader *r, struct err *e);
+int part_content(struct part *p, const struct json *j, const char *key, const struct part_reader *r,
+                 struct err *e);
 int part_pattern(struct part *p, const struct json *j, const struct part_reader *r, struct err *e);
 
 /* Rows: tok_tables.c holds the list; these are what its rows name. */
-#define PART_FN(name)                                                                                                \
-    int name##_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e);                    \
+#define PART_FN(name)                                                                             \
+    int name##_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e); \
     int name##_run(const struct part *p, struct work *w, struct err *e)
-int bare_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e); /* no parameters */
-int chain_run(const struct part *p, struct work *w, struct err *e);                         /* all children */
+int bare_parse(struct part *p, const struct json *j, struct part_reader *r,
+               struct err *e);                                      /* no parameters */
+int chain_run(const struct part *p, struct work *w, struct err *e); /* all children */
 PART_FN(norm_chain);
 PART_FN(norm_replace);
 PART_FN(norm_prepend);

@@ -68,7 +68,8 @@ static bool stands_alone(const char *p, size_t n, size_t at, size_t end)
 {
     size_t before;
     int len;
-    return !(at && char_is_word(char_before(p, at, &before))) && !(end < n && char_is_word(utf8_get(p + end, n - end, &len)));
+    return !(at && char_is_word(char_before(p, at, &before))) &&
+           !(end < n && char_is_word(utf8_get(p + end, n - end, &len)));
 }
 
 static size_t spaces_left(const char *p, size_t at)
@@ -149,8 +150,9 @@ static int read_one(struct added_token *k, const struct json *j, const struct pa
         return err_set(e, ERR_INPUT, "%s: %s: found %s, expected an object", r->file, r->where,
                        json_type_name(json_type(j)));
     if (part_str(j, "content", r, &s, &k->n, e) || part_id(json_get(j, "id"), "key 'id'", r, &k->id, e) ||
-        part_bool(j, "special", false, r, &k->special, e) || part_bool(j, "lstrip", false, r, &k->lstrip, e) ||
-        part_bool(j, "rstrip", false, r, &k->rstrip, e) || part_bool(j, "single_word", false, r, &k->single_word, e) ||
+        part_bool(j, "special", false, r, &k->special, e) ||
+        part_bool(j, "lstrip", false, r, &k->lstrip, e) || part_bool(j, "rstrip", false, r, &k->rstrip, e) ||
+        part_bool(j, "single_word", false, r, &k->single_word, e) ||
         part_bool(j, "normalized", !k->special, r, &k->normalized, e))
         return -1;
     k->content = mem_strndup(s, k->n, e);
@@ -158,21 +160,21 @@ static int read_one(struct added_token *k, const struct json *j, const struct pa
 }
 
 /* The id in the list and the id in the vocabulary are two places for one fact. */
-static int agree(const struct added *a, const struct added_token *k, const struct vocab *v, const struct part_reader *r,
-                 struct err *e)
+static int agree(const struct added *a, const struct added_token *k, const struct vocab *v,
+                 const struct part_reader *r, struct err *e)
 {
     struct slice other;
     int32_t id = vocab_find(v, k->content, k->n);
     if (id >= 0 && id != k->id)
-        return err_set(e, ERR_INPUT, "%s: %s: token '%s' has id %d, and %d in model.vocab", r->file, r->where, k->content,
-                       k->id, id);
+        return err_set(e, ERR_INPUT, "%s: %s: token '%s' has id %d, and %d in model.vocab", r->file, r->where,
+                       k->content, k->id, id);
     if (id < 0 && vocab_token(v, k->id, &other))
-        return err_set(e, ERR_INPUT, "%s: %s: tokens '%s' and '%.*s' have the same id %d", r->file, r->where, k->content,
-                       (int)other.n, other.p, k->id);
+        return err_set(e, ERR_INPUT, "%s: %s: tokens '%s' and '%.*s' have the same id %d", r->file, r->where,
+                       k->content, (int)other.n, other.p, k->id);
     const struct added_token *twin = added_by_id(a, k->id);
     if (twin)
-        return err_set(e, ERR_INPUT, "%s: %s: tokens '%s' and '%s' have the same id %d", r->file, r->where, twin->content,
-                       k->content, k->id);
+        return err_set(e, ERR_INPUT, "%s: %s: tokens '%s' and '%s' have the same id %d", r->file, r->where,
+                       twin->content, k->content, k->id);
     return 0;
 }
 

@@ -70,14 +70,16 @@ static struct merge *merge_slot(const struct bpe *b, int32_t left, int32_t right
 }
 
 /* Both spellings: ["a", "b"] and "a b". */
-static int merge_words(const struct json *j, size_t at, const char *file, struct slice *l, struct slice *r, struct err *e)
+static int merge_words(const struct json *j, size_t at, const char *file, struct slice *l, struct slice *r,
+                       struct err *e)
 {
     const char *s = json_str(j, &l->n);
     if (s) {
         const char *gap = memchr(s, ' ', l->n);
         size_t left = gap ? (size_t)(gap - s) : 0;
         if (!gap || memchr(gap + 1, ' ', l->n - left - 1))
-            return err_set(e, ERR_INPUT, "%s: model.merges[%zu]: found '%s', expected two tokens with one space between",
+            return err_set(e, ERR_INPUT,
+                           "%s: model.merges[%zu]: found '%s', expected two tokens with one space between",
                            file, at, s);
         *r = slice_of(gap + 1, l->n - left - 1);
         *l = slice_of(s, left);
@@ -87,16 +89,18 @@ static int merge_words(const struct json *j, size_t at, const char *file, struct
     r->p = json_str(json_item(j, 1), &r->n);
     if (json_type(j) == JSON_ARRAY && json_len(j) == 2 && l->p && r->p)
         return 0;
-    return err_set(e, ERR_INPUT, "%s: model.merges[%zu]: found %s, expected a string or a list of two strings", file, at,
+    return err_set(e, ERR_INPUT,
+                   "%s: model.merges[%zu]: found %s, expected a string or a list of two strings", file, at,
                    json_type_name(json_type(j)));
 }
 
-static int merge_id(const struct bpe *b, size_t at, struct slice s, const char *file, int32_t *id, struct err *e)
+static int merge_id(const struct bpe *b, size_t at, struct slice s, const char *file, int32_t *id,
+                    struct err *e)
 {
     *id = vocab_find(&b->vocab, s.p, s.n);
     return *id >= 0 ? 0
-                    : err_set(e, ERR_INPUT, "%s: model.merges[%zu]: token '%.*s' is not in the vocabulary", file, at,
-                              (int)(s.n > 100 ? 100 : s.n), s.p);
+                    : err_set(e, ERR_INPUT, "%s: model.merges[%zu]: token '%.*s' is not in the vocabulary",
+                              file, at, (int)(s.n > 100 ? 100 : s.n), s.p);
 }
 
 static int read_merges(struct bpe *b, const struct json *list, const char *file, struct err *e)
@@ -124,8 +128,8 @@ static int read_merges(struct bpe *b, const struct json *list, const char *file,
             continue;
         joined.len = 0;
         if (merge_words(j, i, file, &l, &r, e) || merge_id(b, i, l, file, &left, e) ||
-            merge_id(b, i, r, file, &right, e) || buf_add(&joined, l.p, l.n, e) || buf_add(&joined, r.p, r.n, e) ||
-            merge_id(b, i, slice_of(joined.p, joined.len), file, &id, e))
+            merge_id(b, i, r, file, &right, e) || buf_add(&joined, l.p, l.n, e) ||
+            buf_add(&joined, r.p, r.n, e) || merge_id(b, i, slice_of(joined.p, joined.len), file, &id, e))
             goto done;
         struct merge *m = merge_slot(b, left, right); /* a pair given twice: the last one counts */
         *m = (struct merge){ (uint64_t)(uint32_t)left << 32 | (uint32_t)right, rank++, id };
@@ -145,8 +149,8 @@ static int refuse_options(const struct json *j, const struct part_reader *r, str
         const struct json *v = json_get(j, affix[i]);
         const char *s = json_str(v, &n);
         if (json_type(v) != JSON_NULL && !s)
-            return err_set(e, ERR_INPUT, "%s: model.%s: found %s, expected a string or null", r->file, affix[i],
-                           json_type_name(json_type(v)));
+            return err_set(e, ERR_INPUT, "%s: model.%s: found %s, expected a string or null", r->file,
+                           affix[i], json_type_name(json_type(v)));
         if (n)
             return err_set(e, ERR_UNBUILT, "%s: model.%s '%s' is not built", r->file, affix[i], s);
     }
@@ -155,7 +159,8 @@ static int refuse_options(const struct json *j, const struct part_reader *r, str
     if (json_type(v) != JSON_NULL && !json_real(v, &d))
         return err_set(e, ERR_INPUT, "%s: model.dropout: found %s, expected a number or null", r->file,
                        json_type_name(json_type(v)));
-    return d > 0 || d < 0 ? err_set(e, ERR_UNBUILT, "%s: model.dropout: random merges are not built", r->file) : 0;
+    return d > 0 || d < 0 ? err_set(e, ERR_UNBUILT, "%s: model.dropout: random merges are not built", r->file)
+                          : 0;
 }
 
 static void small_tables(struct bpe *b)
@@ -239,7 +244,8 @@ static int split_chars(struct bpe *b, const char *p, size_t n, struct err *e)
         if (done || (id < 0 && !b->unk))
             continue;
         if (id < 0 && b->unk_id < 0)
-            return err_set(e, ERR_INPUT, "the unknown token '%s' is not in the vocabulary, and U+%04X needs it", b->unk, c);
+            return err_set(e, ERR_INPUT,
+                           "the unknown token '%s' is not in the vocabulary, and U+%04X needs it", b->unk, c);
         if (waiting && (id >= 0 || !b->fuse_unk) && push_symbol(b, b->unk_id, e))
             return -1;
         waiting = id < 0;
@@ -316,15 +322,19 @@ static int merge_all(struct bpe *b, struct err *e)
     return 0;
 }
 
-static void remember(struct bpe *b, struct seen *s, const char *p, size_t n, const int32_t *ids, size_t n_ids)
+/* ids: those of out from `from` on; a word of unknown characters may have none. */
+static void remember(struct bpe *b, struct seen *s, const char *p, size_t n, const struct ids *out,
+                     size_t from)
 {
+    size_t n_ids = out->n - from;
     struct err ignored = { 0 }; /* no memory for the cache: the word is worked out again next time */
     if (b->cache_text.len + n > CACHE_TEXT || b->cache_ids.n + n_ids > CACHE_TEXT) {
         memset(b->seen, 0, CACHE_SLOTS * sizeof *b->seen);
         b->cache_text.len = b->cache_ids.n = 0;
     }
     struct seen now = { (uint32_t)b->cache_text.len, (uint32_t)n, (uint32_t)b->cache_ids.n, (uint32_t)n_ids };
-    if (!ids_add(&b->cache_ids, ids, n_ids, &ignored) && !buf_add(&b->cache_text, p, n, &ignored))
+    if (!ids_add(&b->cache_ids, n_ids ? out->v + from : NULL, n_ids, &ignored) &&
+        !buf_add(&b->cache_text, p, n, &ignored))
         *s = now;
 }
 
@@ -333,7 +343,7 @@ int bpe_tokenize(const struct part *model, const char *p, size_t n, struct ids *
     struct bpe *b = model->own;
     struct seen *s = n <= CACHE_WORD ? &b->seen[bytes_hash(p, n) & (CACHE_SLOTS - 1)] : NULL;
     if (s && s->n == n && !memcmp(b->cache_text.p + s->at, p, n))
-        return ids_add(out, b->cache_ids.v + s->ids_at, s->n_ids, e);
+        return s->n_ids ? ids_add(out, b->cache_ids.v + s->ids_at, s->n_ids, e) : 0;
     size_t from = out->n;
     int32_t whole = b->ignore_merges ? vocab_find(&b->vocab, p, n) : -1;
     if (whole >= 0) {
@@ -347,7 +357,7 @@ int bpe_tokenize(const struct part *model, const char *p, size_t n, struct ids *
                 return -1;
     }
     if (s)
-        remember(b, s, p, n, out->v + from, out->n - from);
+        remember(b, s, p, n, out, from);
     return 0;
 }
 
@@ -356,7 +366,8 @@ int bpe_run(const struct part *p, struct work *w, struct err *e)
     w->ids.n = 0;
     for (size_t i = 0; i < w->cur.n; i++) {
         const struct piece *x = &w->cur.v[i];
-        if (x->id >= 0 ? ids_add(&w->ids, &x->id, 1, e) : bpe_tokenize(p, w->cur.text.p + x->at, x->n, &w->ids, e))
+        if (x->id >= 0 ? ids_add(&w->ids, &x->id, 1, e)
+                       : bpe_tokenize(p, w->cur.text.p + x->at, x->n, &w->ids, e))
             return -1;
     }
     return 0;

@@ -28,10 +28,9 @@ bool char_is_space(unsigned c)
 {
     if (c < 0x80)
         return c == ' ' || (c >= 9 && c <= 13);
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
-
 
 enum {
     LETTERS = 1 << UTF8PROC_CATEGORY_LU | 1 << UTF8PROC_CATEGORY_LL | 1 << UTF8PROC_CATEGORY_LT |
@@ -52,8 +51,9 @@ static unsigned category(unsigned c)
     static const struct {
         const char *name;
         utf8proc_category_t is;
-    } names[] = { { "Lu", UTF8PROC_CATEGORY_LU }, { "Ll", UTF8PROC_CATEGORY_LL }, { "Lm", UTF8PROC_CATEGORY_LM },
-                  { "Lo", UTF8PROC_CATEGORY_LO }, { "Mn", UTF8PROC_CATEGORY_MN }, { "Mc", UTF8PROC_CATEGORY_MC },
+    } names[] = { { "Lu", UTF8PROC_CATEGORY_LU }, { "Ll", UTF8PROC_CATEGORY_LL },
+                  { "Lm", UTF8PROC_CATEGORY_LM }, { "Lo", UTF8PROC_CATEGORY_LO },
+                  { "Mn", UTF8PROC_CATEGORY_MN }, { "Mc", UTF8PROC_CATEGORY_MC },
                   { "Nd", UTF8PROC_CATEGORY_ND }, { "No", UTF8PROC_CATEGORY_NO } };
     const char *name = unicode_added_category(c);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -86,7 +86,10 @@ bool char_is_word(unsigned c)
 {
     if (c < 0x80)
         return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-    enum { WORD = LETTERS | MARKS | 1 << UTF8PROC_CATEGORY_ND | 1 << UTF8PROC_CATEGORY_NL | 1 << UTF8PROC_CATEGORY_PC };
+    enum {
+        WORD = LETTERS | MARKS | 1 << UTF8PROC_CATEGORY_ND | 1 << UTF8PROC_CATEGORY_NL |
+               1 << UTF8PROC_CATEGORY_PC
+    };
     return (category(c) & WORD) || (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
            (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189) || c == 0x200C || c == 0x200D;
 }

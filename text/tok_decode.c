@@ -11,13 +11,19 @@ static int token_end(struct work *w, size_t at, struct err *e)
     return pieces_add(&w->next, at, w->next.text.len - at, 0, false, e);
 }
 
-static void begin(struct work *w) { w->next.n = w->next.text.len = 0; }
+/* Room for a NUL: no buffer is NULL, even when nothing is left. */
+static int begin(struct work *w, struct err *e)
+{
+    w->next.n = w->next.text.len = 0;
+    return buf_reserve(&w->next.text, 1, e);
+}
 
 typedef int token_fn(const struct part *p, size_t i, const char *s, size_t n, struct buf *out, struct err *e);
 
 static int each_token(const struct part *p, struct work *w, token_fn *put, struct err *e)
 {
-    begin(w);
+    if (begin(w, e))
+        return -1;
     for (size_t i = 0; i < w->cur.n; i++) {
         size_t at = w->next.text.len;
         if (put(p, i, w->cur.text.p + w->cur.v[i].at, w->cur.v[i].n, &w->next.text, e) || token_end(w, at, e))
@@ -50,7 +56,8 @@ int dec_bytes_run(const struct part *p, struct work *w, struct err *e)
 {
     if (each_token(p, w, put_bytes, e))
         return -1;
-    begin(w);
+    if (begin(w, e))
+        return -1;
     if (utf8_repair(w->cur.text.p, w->cur.text.len, &w->next.text, e) || token_end(w, 0, e))
         return -1;
     work_swap_all(w);
@@ -64,7 +71,8 @@ int dec_replace_parse(struct part *p, const struct json *j, struct part_reader *
 
 int dec_replace_run(const struct part *p, struct work *w, struct err *e)
 {
-    begin(w);
+    if (begin(w, e))
+        return -1;
     for (size_t i = 0; i < w->cur.n; i++) {
         const char *s = w->cur.text.p + w->cur.v[i].at;
         size_t at = w->next.text.len;
@@ -85,7 +93,10 @@ int dec_replace_run(const struct part *p, struct work *w, struct err *e)
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 /* <0xNN>, NN as Rust parses it: "+F" is a number too. */
@@ -119,7 +130,8 @@ static int flush_bytes(struct work *w, struct buf *run, struct err *e)
 int dec_fallback_run(const struct part *p, struct work *w, struct err *e)
 {
     (void)p;
-    begin(w);
+    if (begin(w, e))
+        return -1;
     w->norm.len = 0;
     for (size_t i = 0; i < w->cur.n; i++) {
         const char *s = w->cur.text.p + w->cur.v[i].at;
@@ -162,8 +174,8 @@ int dec_strip_parse(struct part *p, const struct json *j, struct part_reader *r,
     if (p->n_content)
         utf8_get(p->content, p->n_content, &len);
     if (!len || (size_t)len != p->n_content)
-        return err_set(e, ERR_INPUT, "%s: %s: key 'content': found '%s', expected one character", r->file, r->where,
-                       p->content);
+        return err_set(e, ERR_INPUT, "%s: %s: key 'content': found '%s', expected one character", r->file,
+                       r->where, p->content);
     snprintf(where, sizeof where, "%s: %s", r->file, r->where);
     return json_want_int(j, where, "start", 0, INT32_MAX, &p->start, e) ||
                    json_want_int(j, where, "stop", 0, INT32_MAX, &p->stop, e)
@@ -171,7 +183,8 @@ int dec_strip_parse(struct part *p, const struct json *j, struct part_reader *r,
                : 0;
 }
 
-static int put_stripped(const struct part *p, size_t i, const char *s, size_t n, struct buf *out, struct err *e)
+static int put_stripped(const struct part *p, size_t i, const char *s, size_t n, struct buf *out,
+                        struct err *e)
 {
     (void)i;
     size_t c = p->n_content;
@@ -184,7 +197,10 @@ static int put_stripped(const struct part *p, size_t i, const char *s, size_t n,
     return buf_add(out, s, n, e);
 }
 
-int dec_strip_run(const struct part *p, struct work *w, struct err *e) { return each_token(p, w, put_stripped, e); }
+int dec_strip_run(const struct part *p, struct work *w, struct err *e)
+{
+    return each_token(p, w, put_stripped, e);
+}
 
 int dec_metaspace_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e)
 {
@@ -203,4 +219,7 @@ static int put_spaces(const struct part *p, size_t i, const char *s, size_t n, s
     return 0;
 }
 
-int dec_metaspace_run(const struct part *p, struct work *w, struct err *e) { return each_token(p, w, put_spaces, e); }
+int dec_metaspace_run(const struct part *p, struct work *w, struct err *e)
+{
+    return each_token(p, w, put_spaces, e);
+}

@@ -23,6 +23,13 @@ static bool is_ascii(const struct buf *b)
     return true;
 }
 
+/* The combining class, 0 for characters that the library's tables do not have. */
+static int class_of(int32_t c)
+{
+    int cc = c < 0x300 ? 0 : utf8proc_get_property(c)->combining_class & 0xff;
+    return cc && unicode_is_late_form((unsigned)c) ? 0 : cc;
+}
+
 /* order_marks - stable sort by combining class of each run of characters whose class is not 0 (Unicode D109): one
  * counting pass per class that occurs, so linear for any text. */
 static void order_run(int32_t *c, int32_t *tmp, size_t n)
@@ -30,7 +37,7 @@ static void order_run(int32_t *c, int32_t *tmp, size_t n)
     bool has[256] = { 0 }, sorted = true;
     int before = 0;
     for (size_t i = 0; i < n; i++) {
-        int cc = utf8proc_get_property(c[i])->combining_class & 0xff;
+        int cc = class_of(c[i]);
         has[cc] = true;
         sorted = sorted && cc >= before;
         before = cc;
@@ -40,7 +47,7 @@ static void order_run(int32_t *c, int32_t *tmp, size_t n)
     size_t k = 0;
     for (int cc = 0; cc < 256; cc++)
         for (size_t i = 0; has[cc] && i < n; i++)
-            if ((utf8proc_get_property(c[i])->combining_class & 0xff) == cc)
+            if (class_of(c[i]) == cc)
                 tmp[k++] = c[i];
     memcpy(c, tmp, n * sizeof *c);
 }
@@ -49,7 +56,7 @@ static void order_marks(int32_t *c, int32_t *tmp, size_t n)
 {
     for (size_t i = 0; i < n;) {
         size_t from = i;
-        while (i < n && utf8proc_get_property(c[i])->combining_class)
+        while (i < n && class_of(c[i]))
             i++;
         if (i - from > 1)
             order_run(c + from, tmp, i - from);
@@ -74,6 +81,10 @@ static int decompose(struct work *w, bool compat, struct err *e)
         utf8proc_ssize_t n =
             utf8proc_decompose_char((utf8proc_int32_t)c, w->chars + w->n_chars, LONGEST, how, &boundary);
         BUG_ON(n < 0 || n > LONGEST);
+        if ((n != 1 || w->chars[w->n_chars] != (int32_t)c) && unicode_is_late_form(c)) {
+            w->chars[w->n_chars] = (int32_t)c;
+            n = 1;
+        }
         w->n_chars += (size_t)n;
     }
     if (grow((void **)&w->chars, &w->cap_chars, 2 * w->n_chars, sizeof *w->chars, e))
@@ -82,18 +93,33 @@ static int decompose(struct work *w, bool compat, struct err *e)
     return 0;
 }
 
+/* compose_chars - between the characters that the library does not know, in place. */
+static void compose_chars(struct work *w)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < w->n_chars;) {
+        size_t from = i;
+        while (i < w->n_chars && !unicode_is_late_form((unsigned)w->chars[i]))
+            i++;
+        utf8proc_ssize_t n = utf8proc_normalize_utf32(w->chars + from, (utf8proc_ssize_t)(i - from),
+                                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        BUG_ON(n < 0);
+        memmove(w->chars + to, w->chars + from, (size_t)n * sizeof *w->chars);
+        to += (size_t)n;
+        if (i < w->n_chars)
+            w->chars[to++] = w->chars[i++];
+    }
+    w->n_chars = to;
+}
+
 static int form(struct work *w, bool compat, bool compose, struct err *e)
 {
     if (is_ascii(&w->norm))
         return 0;
     if (decompose(w, compat, e))
         return -1;
-    if (compose) {
-        utf8proc_ssize_t n = utf8proc_normalize_utf32(w->chars, (utf8proc_ssize_t)w->n_chars,
-                                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-        BUG_ON(n < 0);
-        w->n_chars = (size_t)n;
-    }
+    if (compose)
+        compose_chars(w);
     w->norm_next.len = 0;
     if (buf_reserve(&w->norm_next, 4 * w->n_chars + 1, e))
         return -1;
@@ -104,10 +130,22 @@ static int form(struct work *w, bool compat, bool compose, struct err *e)
     return 0;
 }
 
-int norm_nfc_run(const struct part *p, struct work *w, struct err *e) { return (void)p, form(w, false, true, e); }
-int norm_nfd_run(const struct part *p, struct work *w, struct err *e) { return (void)p, form(w, false, false, e); }
-int norm_nfkc_run(const struct part *p, struct work *w, struct err *e) { return (void)p, form(w, true, true, e); }
-int norm_nfkd_run(const struct part *p, struct work *w, struct err *e) { return (void)p, form(w, true, false, e); }
+int norm_nfc_run(const struct part *p, struct work *w, struct err *e)
+{
+    return (void)p, form(w, false, true, e);
+}
+int norm_nfd_run(const struct part *p, struct work *w, struct err *e)
+{
+    return (void)p, form(w, false, false, e);
+}
+int norm_nfkc_run(const struct part *p, struct work *w, struct err *e)
+{
+    return (void)p, form(w, true, true, e);
+}
+int norm_nfkd_run(const struct part *p, struct work *w, struct err *e)
+{
+    return (void)p, form(w, true, false, e);
+}
 
 int norm_replace_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e)
 {
@@ -141,7 +179,8 @@ int norm_prepend_run(const struct part *p, struct work *w, struct err *e)
     if (!w->norm.len)
         return 0;
     w->norm_next.len = 0;
-    if (buf_add(&w->norm_next, p->content, p->n_content, e) || buf_add(&w->norm_next, w->norm.p, w->norm.len, e))
+    if (buf_add(&w->norm_next, p->content, p->n_content, e) ||
+        buf_add(&w->norm_next, w->norm.p, w->norm.len, e))
         return -1;
     swap_norm(w);
     return 0;
@@ -149,7 +188,9 @@ int norm_prepend_run(const struct part *p, struct work *w, struct err *e)
 
 int norm_strip_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e)
 {
-    return part_bool(j, "strip_left", true, r, &p->a, e) || part_bool(j, "strip_right", true, r, &p->b, e) ? -1 : 0;
+    return part_bool(j, "strip_left", true, r, &p->a, e) || part_bool(j, "strip_right", true, r, &p->b, e)
+               ? -1
+               : 0;
 }
 
 int norm_strip_run(const struct part *p, struct work *w, struct err *e)
@@ -192,15 +233,25 @@ static int each_char(struct work *w, int (*put)(unsigned c, char *out), struct e
 /* U+0130 is the one character whose full small form is two characters without conditions (SpecialCasing.txt). */
 static int put_lower(unsigned c, char *out)
 {
-    if (c != 0x130)
-        return utf8_put((unsigned)utf8proc_tolower((utf8proc_int32_t)c), out);
+    if (c != 0x130) {
+        unsigned low = (unsigned)utf8proc_tolower((utf8proc_int32_t)c);
+        return utf8_put(low == c && c > 0x7F ? unicode_late_lower(c) : low, out);
+    }
     memcpy(out, "i\xCC\x87", 3);
     return 3;
 }
 
-static int put_unless_mark(unsigned c, char *out) { return char_is_mark(c) ? 0 : utf8_put(c, out); }
+/* U+1CF2 and U+1CF3 are letters since Unicode 12, and marks to the library. */
+static int put_unless_mark(unsigned c, char *out)
+{
+    bool mark = (char_is_mark(c) && !unicode_is_late_mark(c)) || c == 0x1CF2 || c == 0x1CF3;
+    return mark ? 0 : utf8_put(c, out);
+}
 
-int norm_lowercase_run(const struct part *p, struct work *w, struct err *e) { return (void)p, each_char(w, put_lower, e); }
+int norm_lowercase_run(const struct part *p, struct work *w, struct err *e)
+{
+    return (void)p, each_char(w, put_lower, e);
+}
 int norm_strip_accents_run(const struct part *p, struct work *w, struct err *e)
 {
     return (void)p, each_char(w, put_unless_mark, e);
@@ -218,6 +269,9 @@ int norm_bytes_run(const struct part *p, struct work *w, struct err *e)
 
 int tokenizer_normalize(const struct part *chain, struct work *w, const char *p, size_t n, struct err *e)
 {
-    w->norm.len = 0;
-    return buf_add(&w->norm, p, n, e) ? -1 : part_run(chain, w, e);
+    w->norm.len = w->norm_next.len = 0;
+    if (buf_reserve(&w->norm_next, 1, e) ||
+        buf_add(&w->norm, p, n, e)) /* no buffer is NULL, even when nothing is left */
+        return -1;
+    return part_run(chain, w, e);
 }

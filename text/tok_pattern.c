@@ -16,12 +16,14 @@
 
 #include <string.h>
 
-#define SPACE_IN_SET "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define SPACE_IN_SET \
+    "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 /* All characters that SPACE_IN_SET does not hold. */
-#define NOT_SPACE_IN_SET                                                                                             \
-    "\\x00-\\x08\\x0e-\\x1f!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"            \
+#define NOT_SPACE_IN_SET                                                                                    \
+    "\\x00-\\x08\\x0e-\\x1f!-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}" \
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{10ffff}"
-const char pattern_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char pattern_gpt2[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 struct scan {
     const char *p, *where;
@@ -32,9 +34,11 @@ struct scan {
 
 static int refuse(struct scan *s, const char *what)
 {
-    err_set(s->e, ERR_UNBUILT, "%s: pattern '%.*s': %s at byte %zu is not built", s->where, (int)(s->n > 200 ? 200 : s->n),
-            s->p, what, s->i);
-    return err_hint(s->e, "This piece of Oniguruma's syntax is not known to mean the same in PCRE2 (text/tok_pattern.c).");
+    err_set(s->e, ERR_UNBUILT, "%s: pattern '%.*s': %s at byte %zu is not built", s->where,
+            (int)(s->n > 200 ? 200 : s->n), s->p, what, s->i);
+    return err_hint(
+        s->e,
+        "This piece of Oniguruma's syntax is not known to mean the same in PCRE2 (text/tok_pattern.c).");
 }
 
 static int put(struct scan *s, const char *text) { return buf_str(s->out, text, s->e); }
@@ -53,7 +57,7 @@ static int put_class(struct scan *s, bool in_set, bool negated, const char *cate
 }
 
 /* \w as a set: Unicode's word characters; the circled letters are Alphabetic without being letters,
- * and below U+0100 Oniguruma counts all numbers. */
+ * and below U+0100 Oniguruma counts all numbers, but not inside brackets. */
 static int put_word(struct scan *s, bool in_set, bool negated)
 {
     static const char *const cats[] = { "L", "M", "Nd", "Nl", "Pc" };
@@ -62,7 +66,9 @@ static int put_word(struct scan *s, bool in_set, bool negated)
     for (size_t i = 0; i < sizeof cats / sizeof *cats; i++)
         if (put_class(s, true, false, cats[i]))
             return -1;
-    if (put(s, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"))
+    if (!in_set && put(s, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"))
+        return -1;
+    if (put(s, "\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"))
         return -1;
     return in_set ? 0 : put(s, "]");
 }
@@ -70,14 +76,27 @@ static int put_word(struct scan *s, bool in_set, bool negated)
 /* \p{X}, \P{X}, \p{^X}: general categories with the characters that PCRE2's table lacks, names of scripts as `sc:`. */
 static int property(struct scan *s, bool in_set)
 {
-    static const char cats[] = " L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Cn Co Cs ";
+    static const char cats[] =
+        " L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Cn Co Cs ";
     static const struct {
         const char *onig, *pcre;
-    } names[] = { { "Han", "sc:Han" }, { "Hiragana", "sc:Hiragana" }, { "Katakana", "sc:Katakana" },
-                  { "Hangul", "sc:Hangul" }, { "Latin", "sc:Latin" }, { "Greek", "sc:Greek" },
-                  { "Cyrillic", "sc:Cyrillic" }, { "Arabic", "sc:Arabic" }, { "Hebrew", "sc:Hebrew" },
-                  { "Thai", "sc:Thai" }, { "Devanagari", "sc:Devanagari" }, { "Letter", "L" }, { "Number", "N" },
-                  { "Mark", "M" }, { "Punctuation", "P" }, { "Symbol", "S" }, { "Separator", "Z" } };
+    } names[] = { { "Han", "sc:Han" },
+                  { "Hiragana", "sc:Hiragana" },
+                  { "Katakana", "sc:Katakana" },
+                  { "Hangul", "sc:Hangul" },
+                  { "Latin", "sc:Latin" },
+                  { "Greek", "sc:Greek" },
+                  { "Cyrillic", "sc:Cyrillic" },
+                  { "Arabic", "sc:Arabic" },
+                  { "Hebrew", "sc:Hebrew" },
+                  { "Thai", "sc:Thai" },
+                  { "Devanagari", "sc:Devanagari" },
+                  { "Letter", "L" },
+                  { "Number", "N" },
+                  { "Mark", "M" },
+                  { "Punctuation", "P" },
+                  { "Symbol", "S" },
+                  { "Separator", "Z" } };
     const char *open = s->p + s->i + 2, *close = s->n - s->i > 3 ? memchr(open, '}', s->n - s->i - 2) : NULL;
     if (!close || *open != '{' || close - open > 24)
         return refuse(s, "a property without braces");
@@ -165,7 +184,8 @@ static int set(struct scan *s)
         if (c == '\\')
             rc = escape(s, true);
         else if (next_is(s, "[:") || next_is(s, "[^") || next_is(s, "&&"))
-            rc = refuse(s, next_is(s, "[:") ? "a POSIX class" : "a negated or intersected set inside brackets");
+            rc = refuse(s,
+                        next_is(s, "[:") ? "a POSIX class" : "a negated or intersected set inside brackets");
         else {
             depth += c == '[' ? 1 : c == ']' ? -1 : 0;
             s->i++;
@@ -224,7 +244,8 @@ int pattern_translate(const char *p, size_t n, const char *where, struct buf *ou
     return 0;
 }
 
-int pattern_init(struct pattern *p, const char *text, size_t n, bool is_regex, const char *where, struct err *e)
+int pattern_init(struct pattern *p, const char *text, size_t n, bool is_regex, const char *where,
+                 struct err *e)
 {
     *p = (struct pattern){ 0 };
     if (!is_regex) {
@@ -258,7 +279,8 @@ int spans_add(struct spans *l, size_t at, size_t end, bool match, struct err *e)
     return 0;
 }
 
-static int find(const struct pattern *p, const char *s, size_t n, size_t from, size_t *at, size_t *end, struct err *e)
+static int find(const struct pattern *p, const char *s, size_t n, size_t from, size_t *at, size_t *end,
+                struct err *e)
 {
     if (p->re)
         return regex_find(p->re, s, n, from, at, end, e);
@@ -270,7 +292,8 @@ static int find(const struct pattern *p, const char *s, size_t n, size_t from, s
     return 1;
 }
 
-int pattern_spans(const struct pattern *p, const char *s, size_t n, bool invert, struct spans *out, struct err *e)
+int pattern_spans(const struct pattern *p, const char *s, size_t n, bool invert, struct spans *out,
+                  struct err *e)
 {
     size_t from = 0, done = 0, at, end;
     bool any = false;

@@ -5,11 +5,13 @@
 
 #include <string.h>
 
-static int slot_ids(struct slot *s, const struct json *list, const char *token, const struct part_reader *r, struct err *e)
+static int slot_ids(struct slot *s, const struct json *list, const char *token, const struct part_reader *r,
+                    struct err *e)
 {
     size_t n = json_len(list);
     if (json_type(list) != JSON_ARRAY || !n)
-        return err_set(e, ERR_INPUT, "%s: %s: special_tokens: '%s' has no list of ids", r->file, r->where, token);
+        return err_set(e, ERR_INPUT, "%s: %s: special_tokens: '%s' has no list of ids", r->file, r->where,
+                       token);
     s->ids = mem_array(n, sizeof *s->ids, e);
     if (!s->ids)
         return -1;
@@ -19,18 +21,20 @@ static int slot_ids(struct slot *s, const struct json *list, const char *token, 
     return 0;
 }
 
-static int read_slot(struct slot *s, const struct json *item, const struct json *tokens, const struct part_reader *r,
-                     struct err *e)
+static int read_slot(struct slot *s, const struct json *item, const struct json *tokens,
+                     const struct part_reader *r, struct err *e)
 {
     const struct json *seq = json_get(item, "Sequence"), *special = json_get(item, "SpecialToken");
     const char *id = json_str(json_get(seq ? seq : special, "id"), NULL);
     if (!id)
-        return err_set(e, ERR_INPUT, "%s: %s: single: found %s, expected {\"SpecialToken\"} or {\"Sequence\"} with an id",
+        return err_set(e, ERR_INPUT,
+                       "%s: %s: single: found %s, expected {\"SpecialToken\"} or {\"Sequence\"} with an id",
                        r->file, r->where, json_type_name(json_type(item)));
     if (!seq)
         return slot_ids(s, json_get(json_get(tokens, id), "ids"), id, r, e);
     if (strcmp(id, "A") != 0)
-        return err_set(e, ERR_INPUT, "%s: %s: single: found sequence '%s', expected 'A'", r->file, r->where, id);
+        return err_set(e, ERR_INPUT, "%s: %s: single: found sequence '%s', expected 'A'", r->file, r->where,
+                       id);
     s->sequence = true;
     return 0;
 }

@@ -112,7 +112,8 @@ static int char_spans(char_fn *is, const char *s, size_t n, struct spans *out, s
 static int read_behavior(struct part *p, const struct json *j, const struct part_reader *r, enum behavior def,
                          struct err *e)
 {
-    static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
+    static const char *const names[] = { "Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                         "Contiguous" };
     const char *s;
     p->behavior = def;
     if (json_type(json_get(j, "behavior")) == JSON_NULL)
@@ -124,9 +125,10 @@ static int read_behavior(struct part *p, const struct json *j, const struct part
             p->behavior = (enum behavior)i;
             return 0;
         }
-    return err_set(e, ERR_INPUT,
-                   "%s: %s: behavior '%s', expected Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous",
-                   r->file, r->where, s);
+    return err_set(
+        e, ERR_INPUT,
+        "%s: %s: behavior '%s', expected Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous",
+        r->file, r->where, s);
 }
 
 int pre_split_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e)
@@ -148,7 +150,8 @@ int pre_split_run(const struct part *p, struct work *w, struct err *e)
 
 /* rewrite - every text piece by a function that appends its new form to w->next.text. */
 static int rewrite(const struct part *p, struct work *w,
-                   int (*put)(const struct part *p, const char *s, const struct piece *x, struct buf *out, struct err *e),
+                   int (*put)(const struct part *p, const char *s, const struct piece *x, struct buf *out,
+                              struct err *e),
                    struct err *e)
 {
     w->next.n = w->next.text.len = 0;
@@ -171,7 +174,8 @@ int pre_bytes_parse(struct part *p, const struct json *j, struct part_reader *r,
     return p->b ? pattern_init(&p->pattern, pattern_gpt2, strlen(pattern_gpt2), true, r->where, e) : 0;
 }
 
-static int put_prefixed(const struct part *p, const char *s, const struct piece *x, struct buf *out, struct err *e)
+static int put_prefixed(const struct part *p, const char *s, const struct piece *x, struct buf *out,
+                        struct err *e)
 {
     (void)p;
     if (s[0] != ' ' && buf_add(out, " ", 1, e))
@@ -179,7 +183,8 @@ static int put_prefixed(const struct part *p, const char *s, const struct piece 
     return buf_add(out, s, x->n, e);
 }
 
-static int put_bytes(const struct part *p, const char *s, const struct piece *x, struct buf *out, struct err *e)
+static int put_bytes(const struct part *p, const char *s, const struct piece *x, struct buf *out,
+                     struct err *e)
 {
     (void)p;
     return bytes_map(s, x->n, out, e);
@@ -207,8 +212,8 @@ int pre_metaspace_parse(struct part *p, const struct json *j, struct part_reader
     if (p->n_content)
         utf8_get(p->content, p->n_content, &len);
     if (!len || (size_t)len != p->n_content)
-        return err_set(e, ERR_INPUT, "%s: %s: key 'replacement': found '%s', expected one character", r->file, r->where,
-                       p->content);
+        return err_set(e, ERR_INPUT, "%s: %s: key 'replacement': found '%s', expected one character", r->file,
+                       r->where, p->content);
     if (pattern_init(&p->pattern, p->content, p->n_content, false, r->where, e))
         return -1;
     p->scheme = space ? SCHEME_ALWAYS : SCHEME_NEVER;
@@ -219,15 +224,17 @@ int pre_metaspace_parse(struct part *p, const struct json *j, struct part_reader
     for (int i = 0; i < 3; i++)
         if (!strcmp(s, names[i])) {
             if (!space && i != SCHEME_NEVER)
-                return err_set(e, ERR_INPUT, "%s: %s: add_prefix_space false contradicts prepend_scheme '%s'", r->file,
-                               r->where, s);
+                return err_set(e, ERR_INPUT, "%s: %s: add_prefix_space false contradicts prepend_scheme '%s'",
+                               r->file, r->where, s);
             p->scheme = i;
             return 0;
         }
-    return err_set(e, ERR_INPUT, "%s: %s: prepend_scheme '%s', expected first, always or never", r->file, r->where, s);
+    return err_set(e, ERR_INPUT, "%s: %s: prepend_scheme '%s', expected first, always or never", r->file,
+                   r->where, s);
 }
 
-static int put_metaspace(const struct part *p, const char *s, const struct piece *x, struct buf *out, struct err *e)
+static int put_metaspace(const struct part *p, const char *s, const struct piece *x, struct buf *out,
+                         struct err *e)
 {
     bool marked = s[0] == ' ' || (x->n >= p->n_content && !memcmp(s, p->content, p->n_content));
     bool wanted = p->scheme == SCHEME_ALWAYS || (p->scheme == SCHEME_FIRST && x->first);
@@ -255,10 +262,10 @@ int pre_digits_parse(struct part *p, const struct json *j, struct part_reader *r
     return part_bool(j, "individual_digits", false, r, &p->a, e);
 }
 
-#define CHAR_SPANS(name, is)                                                                                         \
-    static int name(const struct part *p, const char *s, size_t n, struct spans *out, struct err *e)                 \
-    {                                                                                                                \
-        return (void)p, char_spans(is, s, n, out, e);                                                                \
+#define CHAR_SPANS(name, is)                                                                         \
+    static int name(const struct part *p, const char *s, size_t n, struct spans *out, struct err *e) \
+    {                                                                                                \
+        return (void)p, char_spans(is, s, n, out, e);                                                \
     }
 CHAR_SPANS(find_numeric, char_is_numeric)
 CHAR_SPANS(find_space, char_is_space)

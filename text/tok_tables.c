@@ -7,50 +7,55 @@
 #include <string.h>
 
 /* table, name in the file, parse, run, what it does */
-#define ROWS(X)                                                                                                      \
-    X(NORMALIZER, "Sequence", norm_chain_parse, norm_chain_run, "several, in order")                                 \
-    X(NORMALIZER, "NFC", bare_parse, norm_nfc_run, "canonical composition")                                          \
-    X(NORMALIZER, "NFD", bare_parse, norm_nfd_run, "canonical decomposition")                                        \
-    X(NORMALIZER, "NFKC", bare_parse, norm_nfkc_run, "compatibility composition")                                    \
-    X(NORMALIZER, "NFKD", bare_parse, norm_nfkd_run, "compatibility decomposition")                                  \
-    X(NORMALIZER, "Replace", norm_replace_parse, norm_replace_run, "each match of a string or expression by a text") \
-    X(NORMALIZER, "Prepend", norm_prepend_parse, norm_prepend_run, "a text in front of a text that is not empty")    \
-    X(NORMALIZER, "Strip", norm_strip_parse, norm_strip_run, "white space off the left, the right, or both")         \
-    X(NORMALIZER, "Lowercase", bare_parse, norm_lowercase_run, "small letters, character by character")              \
-    X(NORMALIZER, "StripAccents", bare_parse, norm_strip_accents_run, "combining marks removed")                     \
-    X(NORMALIZER, "ByteLevel", bare_parse, norm_bytes_run, "bytes as GPT-2's printable characters")                  \
-    X(PRE, "Sequence", pre_chain_parse, pre_chain_run, "several, in order")                                          \
-    X(PRE, "ByteLevel", pre_bytes_parse, pre_bytes_run, "GPT-2's words, bytes as printable characters")              \
-    X(PRE, "Split", pre_split_parse, pre_split_run, "at a string or expression; five behaviors, invert")             \
-    X(PRE, "Metaspace", pre_metaspace_parse, pre_metaspace_run, "spaces as a visible character, one in front")       \
-    X(PRE, "Digits", pre_digits_parse, pre_digits_run, "numbers apart, whole or digit by digit")                     \
-    X(PRE, "Punctuation", pre_punctuation_parse, pre_punctuation_run, "punctuation apart")                           \
-    X(PRE, "CharDelimiterSplit", pre_delimiter_parse, pre_delimiter_run, "at one character, which goes")             \
-    X(PRE, "Whitespace", bare_parse, pre_whitespace_run, "runs of word characters and runs of others")               \
-    X(PRE, "WhitespaceSplit", bare_parse, pre_whitespace_split_run, "at white space, which goes")                    \
-    X(PRE, "BertPreTokenizer", bare_parse, pre_bert_run, "at white space, which goes; punctuation apart")            \
-    X(MODEL, "BPE", bpe_parse, bpe_run, "byte-pair merges by rank")                                                  \
-    X(POST, "Sequence", post_chain_parse, post_chain_run, "several, in order")                                       \
-    X(POST, "ByteLevel", bare_parse, post_none_run, "offsets only: changes no id")                                   \
-    X(POST, "TemplateProcessing", post_template_parse, post_template_run, "tokens before and behind a text")         \
-    X(POST, "RobertaProcessing", post_pair_parse, post_template_run, "cls, text, sep")                               \
-    X(POST, "BertProcessing", post_pair_parse, post_template_run, "cls, text, sep")                                  \
-    X(DECODER, "Sequence", dec_chain_parse, dec_chain_run, "several, in order")                                      \
-    X(DECODER, "ByteLevel", bare_parse, dec_bytes_run, "GPT-2's printable characters back to bytes")                 \
-    X(DECODER, "Replace", dec_replace_parse, dec_replace_run, "each match in a token by a text")                     \
-    X(DECODER, "ByteFallback", bare_parse, dec_fallback_run, "tokens <0xNN> back to bytes")                          \
-    X(DECODER, "Fuse", bare_parse, dec_fuse_run, "all tokens to one")                                                \
-    X(DECODER, "Strip", dec_strip_parse, dec_strip_run, "a character off the ends of each token")                    \
+#define ROWS(X)                                                                                              \
+    X(NORMALIZER, "Sequence", norm_chain_parse, norm_chain_run, "several, in order")                         \
+    X(NORMALIZER, "NFC", bare_parse, norm_nfc_run, "canonical composition")                                  \
+    X(NORMALIZER, "NFD", bare_parse, norm_nfd_run, "canonical decomposition")                                \
+    X(NORMALIZER, "NFKC", bare_parse, norm_nfkc_run, "compatibility composition")                            \
+    X(NORMALIZER, "NFKD", bare_parse, norm_nfkd_run, "compatibility decomposition")                          \
+    X(NORMALIZER, "Replace", norm_replace_parse, norm_replace_run,                                           \
+      "each match of a string or expression by a text")                                                      \
+    X(NORMALIZER, "Prepend", norm_prepend_parse, norm_prepend_run,                                           \
+      "a text in front of a text that is not empty")                                                         \
+    X(NORMALIZER, "Strip", norm_strip_parse, norm_strip_run, "white space off the left, the right, or both") \
+    X(NORMALIZER, "Lowercase", bare_parse, norm_lowercase_run, "small letters, character by character")      \
+    X(NORMALIZER, "StripAccents", bare_parse, norm_strip_accents_run, "combining marks removed")             \
+    X(NORMALIZER, "ByteLevel", bare_parse, norm_bytes_run, "bytes as GPT-2's printable characters")          \
+    X(PRE, "Sequence", pre_chain_parse, pre_chain_run, "several, in order")                                  \
+    X(PRE, "ByteLevel", pre_bytes_parse, pre_bytes_run, "GPT-2's words, bytes as printable characters")      \
+    X(PRE, "Split", pre_split_parse, pre_split_run, "at a string or expression; five behaviors, invert")     \
+    X(PRE, "Metaspace", pre_metaspace_parse, pre_metaspace_run,                                              \
+      "spaces as a visible character, one in front")                                                         \
+    X(PRE, "Digits", pre_digits_parse, pre_digits_run, "numbers apart, whole or digit by digit")             \
+    X(PRE, "Punctuation", pre_punctuation_parse, pre_punctuation_run, "punctuation apart")                   \
+    X(PRE, "CharDelimiterSplit", pre_delimiter_parse, pre_delimiter_run, "at one character, which goes")     \
+    X(PRE, "Whitespace", bare_parse, pre_whitespace_run, "runs of word characters and runs of others")       \
+    X(PRE, "WhitespaceSplit", bare_parse, pre_whitespace_split_run, "at white space, which goes")            \
+    X(PRE, "BertPreTokenizer", bare_parse, pre_bert_run, "at white space, which goes; punctuation apart")    \
+    X(MODEL, "BPE", bpe_parse, bpe_run, "byte-pair merges by rank")                                          \
+    X(POST, "Sequence", post_chain_parse, post_chain_run, "several, in order")                               \
+    X(POST, "ByteLevel", bare_parse, post_none_run, "offsets only: changes no id")                           \
+    X(POST, "TemplateProcessing", post_template_parse, post_template_run, "tokens before and behind a text") \
+    X(POST, "RobertaProcessing", post_pair_parse, post_template_run, "cls, text, sep")                       \
+    X(POST, "BertProcessing", post_pair_parse, post_template_run, "cls, text, sep")                          \
+    X(DECODER, "Sequence", dec_chain_parse, dec_chain_run, "several, in order")                              \
+    X(DECODER, "ByteLevel", bare_parse, dec_bytes_run, "GPT-2's printable characters back to bytes")         \
+    X(DECODER, "Replace", dec_replace_parse, dec_replace_run, "each match in a token by a text")             \
+    X(DECODER, "ByteFallback", bare_parse, dec_fallback_run, "tokens <0xNN> back to bytes")                  \
+    X(DECODER, "Fuse", bare_parse, dec_fuse_run, "all tokens to one")                                        \
+    X(DECODER, "Strip", dec_strip_parse, dec_strip_run, "a character off the ends of each token")            \
     X(DECODER, "Metaspace", dec_metaspace_parse, dec_metaspace_run, "the visible character back to spaces")
 
 /* Known to the library, not to us. */
 static const struct {
     enum part_table table;
     const char *name;
-} unbuilt[] = { { TABLE_NORMALIZER, "BertNormalizer" }, { TABLE_NORMALIZER, "Nmt" }, { TABLE_NORMALIZER, "Precompiled" },
-                { TABLE_PRE, "UnicodeScripts" }, { TABLE_PRE, "FixedLength" }, { TABLE_MODEL, "WordPiece" },
-                { TABLE_MODEL, "WordLevel" }, { TABLE_MODEL, "Unigram" }, { TABLE_DECODER, "WordPiece" },
-                { TABLE_DECODER, "BPEDecoder" }, { TABLE_DECODER, "CTC" } };
+} unbuilt[] = {
+    { TABLE_NORMALIZER, "BertNormalizer" }, { TABLE_NORMALIZER, "Nmt" },  { TABLE_NORMALIZER, "Precompiled" },
+    { TABLE_PRE, "UnicodeScripts" },        { TABLE_PRE, "FixedLength" }, { TABLE_MODEL, "WordPiece" },
+    { TABLE_MODEL, "WordLevel" },           { TABLE_MODEL, "Unigram" },   { TABLE_DECODER, "WordPiece" },
+    { TABLE_DECODER, "BPEDecoder" },        { TABLE_DECODER, "CTC" }
+};
 
 struct row {
     enum part_table table;
@@ -59,20 +64,22 @@ struct row {
 #define ROW_KIND(table, name, parse, run, doc) { TABLE_##table, { name, parse, run } },
 static const struct row rows[] = { ROWS(ROW_KIND) };
 
-#define WORD_NORMALIZER "normalizer"
-#define WORD_PRE "pre-tokenizer"
-#define WORD_MODEL "model"
-#define WORD_POST "post-processor"
-#define WORD_DECODER "decoder"
+#define WORD_NORMALIZER                          "normalizer"
+#define WORD_PRE                                 "pre-tokenizer"
+#define WORD_MODEL                               "model"
+#define WORD_POST                                "post-processor"
+#define WORD_DECODER                             "decoder"
 #define ROW_PUBLIC(table, name, parse, run, doc) { WORD_##table, name, doc },
-const struct tokenizer_part tokenizer_parts[] = { ROWS(ROW_PUBLIC) { NULL, NULL, NULL } };
-static const char *const words[TABLE_COUNT] = { WORD_NORMALIZER, WORD_PRE, WORD_MODEL, WORD_POST, WORD_DECODER };
+const struct tokenizer_part tokenizer_parts[] = { ROWS(ROW_PUBLIC){ NULL, NULL, NULL } };
+static const char *const words[TABLE_COUNT] = { WORD_NORMALIZER, WORD_PRE, WORD_MODEL, WORD_POST,
+                                                WORD_DECODER };
 
 static int unknown(const char *name, const struct part_reader *r, struct err *e)
 {
     for (size_t i = 0; i < sizeof unbuilt / sizeof *unbuilt; i++)
         if (unbuilt[i].table == r->table && !strcmp(unbuilt[i].name, name)) {
-            err_set(e, ERR_UNBUILT, "%s: %s: the %s '%s' is not built", r->file, r->where, words[r->table], name);
+            err_set(e, ERR_UNBUILT, "%s: %s: the %s '%s' is not built", r->file, r->where, words[r->table],
+                    name);
             return err_hint(e, "`qpipe list` shows the kinds that are.");
         }
     err_set(e, ERR_INPUT, "%s: %s: no %s is called '%s'", r->file, r->where, words[r->table], name);
@@ -128,7 +135,8 @@ int part_read(const struct json *j, struct part_reader *r, struct part **out, st
     return 0;
 }
 
-int part_read_children(struct part *p, const struct json *j, const char *key, struct part_reader *r, struct err *e)
+int part_read_children(struct part *p, const struct json *j, const char *key, struct part_reader *r,
+                       struct err *e)
 {
     const struct json *list = json_get(j, key);
     if (json_type(list) != JSON_ARRAY)
@@ -174,11 +182,11 @@ int chain_run(const struct part *p, struct work *w, struct err *e)
     return 0;
 }
 
-#define CHAIN(prefix, key)                                                                                           \
-    int prefix##_chain_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e)             \
-    {                                                                                                                \
-        return part_read_children(p, j, key, r, e);                                                                  \
-    }                                                                                                                \
+#define CHAIN(prefix, key)                                                                               \
+    int prefix##_chain_parse(struct part *p, const struct json *j, struct part_reader *r, struct err *e) \
+    {                                                                                                    \
+        return part_read_children(p, j, key, r, e);                                                      \
+    }                                                                                                    \
     int prefix##_chain_run(const struct part *p, struct work *w, struct err *e) { return chain_run(p, w, e); }
 CHAIN(norm, "normalizers")
 CHAIN(pre, "pretokenizers")
@@ -191,7 +199,8 @@ int bare_parse(struct part *p, const struct json *j, struct part_reader *r, stru
     return 0;
 }
 
-int part_bool(const struct json *j, const char *key, bool def, const struct part_reader *r, bool *out, struct err *e)
+int part_bool(const struct json *j, const char *key, bool def, const struct part_reader *r, bool *out,
+              struct err *e)
 {
     const struct json *v = json_get(j, key);
     *out = def;
@@ -219,13 +228,14 @@ int part_id(const struct json *j, const char *what, const struct part_reader *r,
         return err_set(e, ERR_INPUT, "%s: %s: %s: found %s, expected an integer id", r->file, r->where, what,
                        j ? json_type_name(json_type(j)) : "nothing");
     if (id < 0 || id >= VOCAB_MAX_ID)
-        return err_set(e, ERR_INPUT, "%s: %s: %s: found id %lld, expected one in [0, %d)", r->file, r->where, what,
-                       (long long)id, VOCAB_MAX_ID);
+        return err_set(e, ERR_INPUT, "%s: %s: %s: found id %lld, expected one in [0, %d)", r->file, r->where,
+                       what, (long long)id, VOCAB_MAX_ID);
     *out = (int32_t)id;
     return 0;
 }
 
-int part_content(struct part *p, const struct json *j, const char *key, const struct part_reader *r, struct err *e)
+int part_content(struct part *p, const struct json *j, const char *key, const struct part_reader *r,
+                 struct err *e)
 {
     const char *s;
     if (part_str(j, key, r, &s, &p->n_content, e))
@@ -242,7 +252,8 @@ int part_pattern(struct part *p, const struct json *j, const struct part_reader 
     char where[600];
     size_t n;
     if (json_type(v) != JSON_OBJECT)
-        return err_set(e, ERR_INPUT, "%s: %s: key 'pattern': found %s, expected {\"String\": ...} or {\"Regex\": ...}",
+        return err_set(e, ERR_INPUT,
+                       "%s: %s: key 'pattern': found %s, expected {\"String\": ...} or {\"Regex\": ...}",
                        r->file, r->where, v ? json_type_name(json_type(v)) : "nothing");
     if (part_str(v, key, r, &s, &n, e))
         return -1;

@@ -1,4 +1,5 @@
-/* tok_unicode.c - characters assigned after Unicode 14 (which PCRE2 10.42 knows), with the categories that Oniguruma in
+/* tok_unicode.c - where the Unicode tables of our libraries and those inside the `tokenizers` library differ. First the
+ * characters assigned after Unicode 14 (which PCRE2 10.42 knows), with the categories that Oniguruma in
  * `tokenizers` 0.23.3 gives them. tok_pattern.c adds them to \p{...}, so that ids do not change with PCRE2's version.
  * Made by asking that library about every code point; tests/text/README.md says how. U+1171E, moved from Mn to Mc, is
  * the only character whose category changed: \p{Mn} alone still has it. */
@@ -74,11 +75,21 @@ const char *unicode_added_category(unsigned c)
     return "";
 }
 
+struct range {
+    unsigned first, last;
+};
+
+static bool in_ranges(const struct range *r, size_t n, unsigned c)
+{
+    for (size_t i = 0; i < n && c >= r[i].first; i++)
+        if (c <= r[i].last)
+            return true;
+    return false;
+}
+
 /* Category P today, but not in the tables of Unicode 8 that the library's pre-tokenizers Punctuation and
  * BertPreTokenizer use. */
-static const struct {
-    unsigned first, last;
-} late_punct[] = {
+static const struct range late_punct[] = {
     // clang-format off
     { 0x61D, 0x61D }, { 0x9FD, 0x9FD }, { 0xA76, 0xA76 }, { 0xC77, 0xC77 }, { 0xC84, 0xC84 },
     { 0x1B7D, 0x1B7E }, { 0x2E43, 0x2E4F }, { 0x2E52, 0x2E5D }, { 0x10EAD, 0x10EAD }, { 0x10F55, 0x10F59 },
@@ -91,10 +102,77 @@ static const struct {
     // clang-format on
 };
 
+/* Characters with a combining class or a decomposition today that Unicode 9, the library's table for NFC and its kin, did
+ * not have: they stay as they are and nothing is ordered or composed across them. */
+static const struct range late_form[] = {
+    // clang-format off
+    { 0x898, 0x898 }, { 0x89C, 0x89F }, { 0x8CA, 0x8CE }, { 0x9FE, 0x9FE }, { 0x1AC1, 0x1AC2 },
+    { 0x1AC5, 0x1AC9 }, { 0x1ACB, 0x1ACE }, { 0x1DF6, 0x1DF8 }, { 0x32FF, 0x32FF }, { 0xA7F2, 0xA7F4 },
+    { 0xAB69, 0xAB69 }, { 0x10781, 0x10785 }, { 0x10787, 0x107B0 }, { 0x107B2, 0x107BA },
+    { 0x10D24, 0x10D27 }, { 0x10EAB, 0x10EAC }, { 0x10F48, 0x10F4A }, { 0x10F4C, 0x10F4C },
+    { 0x10F82, 0x10F82 }, { 0x10F84, 0x10F84 }, { 0x1145E, 0x1145E }, { 0x11930, 0x11930 },
+    { 0x11935, 0x11935 }, { 0x11938, 0x11938 }, { 0x1E030, 0x1E06D }, { 0x1E08F, 0x1E08F },
+    { 0x1E130, 0x1E136 }, { 0x1E2AE, 0x1E2AE }, { 0x1E2EC, 0x1E2EF }, { 0x1E4EC, 0x1E4ED },
+    { 0x1E4EF, 0x1E4EF }, { 0x1F16C, 0x1F16C }, { 0x1FBF0, 0x1FBF9 },
+    // clang-format on
+};
+
+/* Category M today, not so for the library's StripAccents. */
+static const struct range late_mark[] = {
+    // clang-format off
+    { 0x7FD, 0x7FD }, { 0x897, 0x89F }, { 0x8CA, 0x8D3 }, { 0x9FE, 0x9FE }, { 0xAFA, 0xAFF },
+    { 0xB55, 0xB55 }, { 0xC04, 0xC04 }, { 0xC3C, 0xC3C }, { 0xCF3, 0xCF3 }, { 0xD00, 0xD00 },
+    { 0xD3B, 0xD3C }, { 0xD81, 0xD81 }, { 0xEBA, 0xEBA }, { 0xECE, 0xECE }, { 0x1715, 0x1715 },
+    { 0x180F, 0x180F }, { 0x1ABF, 0x1ACE }, { 0x1CF7, 0x1CF7 }, { 0x1DF6, 0x1DFA }, { 0xA82C, 0xA82C },
+    { 0xA8FF, 0xA8FF }, { 0x10D24, 0x10D27 }, { 0x10D69, 0x10D6D }, { 0x10EAB, 0x10EAC },
+    { 0x10EFC, 0x10EFF }, { 0x10F46, 0x10F50 }, { 0x10F82, 0x10F85 }, { 0x11070, 0x11070 },
+    { 0x11073, 0x11074 }, { 0x110C2, 0x110C2 }, { 0x11145, 0x11146 }, { 0x111C9, 0x111C9 },
+    { 0x111CE, 0x111CF }, { 0x11241, 0x11241 }, { 0x1133B, 0x1133B }, { 0x113B8, 0x113C0 },
+    { 0x113C2, 0x113C2 }, { 0x113C5, 0x113C5 }, { 0x113C7, 0x113CA }, { 0x113CC, 0x113D0 },
+    { 0x113D2, 0x113D2 }, { 0x113E1, 0x113E2 }, { 0x1145E, 0x1145E }, { 0x1182C, 0x1183A },
+    { 0x11930, 0x11935 }, { 0x11937, 0x11938 }, { 0x1193B, 0x1193E }, { 0x11940, 0x11940 },
+    { 0x11942, 0x11943 }, { 0x119D1, 0x119D7 }, { 0x119DA, 0x119E0 }, { 0x119E4, 0x119E4 },
+    { 0x11A01, 0x11A0A }, { 0x11A33, 0x11A39 }, { 0x11A3B, 0x11A3E }, { 0x11A47, 0x11A47 },
+    { 0x11A51, 0x11A5B }, { 0x11A8A, 0x11A99 }, { 0x11D31, 0x11D36 }, { 0x11D3A, 0x11D3A },
+    { 0x11D3C, 0x11D3D }, { 0x11D3F, 0x11D45 }, { 0x11D47, 0x11D47 }, { 0x11D8A, 0x11D8E },
+    { 0x11D90, 0x11D91 }, { 0x11D93, 0x11D97 }, { 0x11EF3, 0x11EF6 }, { 0x11F00, 0x11F01 },
+    { 0x11F03, 0x11F03 }, { 0x11F34, 0x11F3A }, { 0x11F3E, 0x11F42 }, { 0x11F5A, 0x11F5A },
+    { 0x13440, 0x13440 }, { 0x13447, 0x13455 }, { 0x1611E, 0x1612F }, { 0x16F4F, 0x16F4F },
+    { 0x16F7F, 0x16F87 }, { 0x16FE4, 0x16FE4 }, { 0x16FF0, 0x16FF1 }, { 0x1CF00, 0x1CF2D },
+    { 0x1CF30, 0x1CF46 }, { 0x1E08F, 0x1E08F }, { 0x1E130, 0x1E136 }, { 0x1E2AE, 0x1E2AE },
+    { 0x1E2EC, 0x1E2EF }, { 0x1E4EC, 0x1E4EF }, { 0x1E5EE, 0x1E5EF },
+    // clang-format on
+};
+
+/* Capital letters with small ones beyond utf8proc's Unicode 15: first, last, distance. */
+static const struct {
+    unsigned first, last;
+    int distance;
+} late_lower[] = {
+    // clang-format off
+    { 0x1C89, 0x1C89, 1 }, { 0xA7CB, 0xA7CB, -42343 }, { 0xA7CC, 0xA7CC, 1 }, { 0xA7CE, 0xA7CE, 1 },
+    { 0xA7D2, 0xA7D2, 1 }, { 0xA7D4, 0xA7D4, 1 }, { 0xA7DA, 0xA7DA, 1 }, { 0xA7DC, 0xA7DC, -42561 },
+    { 0x10D50, 0x10D65, 32 }, { 0x16EA0, 0x16EB8, 27 },
+    // clang-format on
+};
+
 bool unicode_is_late_punct(unsigned c)
 {
-    for (size_t i = 0; i < sizeof late_punct / sizeof *late_punct; i++)
-        if (c >= late_punct[i].first && c <= late_punct[i].last)
-            return true;
-    return false;
+    return in_ranges(late_punct, sizeof late_punct / sizeof *late_punct, c);
+}
+bool unicode_is_late_form(unsigned c)
+{
+    return in_ranges(late_form, sizeof late_form / sizeof *late_form, c);
+}
+bool unicode_is_late_mark(unsigned c)
+{
+    return in_ranges(late_mark, sizeof late_mark / sizeof *late_mark, c);
+}
+
+unsigned unicode_late_lower(unsigned c)
+{
+    for (size_t i = 0; i < sizeof late_lower / sizeof *late_lower; i++)
+        if (c >= late_lower[i].first && c <= late_lower[i].last)
+            return (unsigned)((int)c + late_lower[i].distance);
+    return c;
 }

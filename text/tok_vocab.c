@@ -66,15 +66,17 @@ static int measure(const struct json *object, const char *file, size_t *bytes, i
         int64_t id;
         const struct json *j = json_it_value(it);
         if (!json_int(j, &id))
-            return err_set(e, ERR_INPUT, "%s: model.vocab: token '%s': found %s, expected an integer id", file,
-                           json_it_key(it), json_type_name(json_type(j)));
+            return err_set(e, ERR_INPUT, "%s: model.vocab: token '%s': found %s, expected an integer id",
+                           file, json_it_key(it), json_type_name(json_type(j)));
         if (id < 0 || id >= VOCAB_MAX_ID)
-            return err_set(e, ERR_INPUT, "%s: model.vocab: token '%s': found id %lld, expected one in [0, %d)", file,
+            return err_set(e, ERR_INPUT,
+                           "%s: model.vocab: token '%s': found id %lld, expected one in [0, %d)", file,
                            json_it_key(it), (long long)id, VOCAB_MAX_ID);
         *bytes += strlen(json_it_key(it));
         *n_id = id >= *n_id ? id + 1 : *n_id;
     }
-    return *bytes >= UINT32_MAX ? err_set(e, ERR_LIMIT, "%s: model.vocab holds more than 4 GiB of text", file) : 0;
+    return *bytes >= UINT32_MAX ? err_set(e, ERR_LIMIT, "%s: model.vocab holds more than 4 GiB of text", file)
+                                : 0;
 }
 
 static int room(struct vocab *v, size_t count, size_t bytes, int64_t n_id, struct err *e)
@@ -105,8 +107,8 @@ int vocab_read(struct vocab *v, const struct json *object, const char *file, str
         json_int(json_it_value(it), &id);
         if (v->of_id[id] >= 0) {
             const struct vocab_entry *t = &v->entry[v->of_id[id]];
-            return err_set(e, ERR_INPUT, "%s: model.vocab: tokens '%.*s' and '%s' have the same id %lld", file,
-                           (int)t->n, v->pool + t->at, key, (long long)id);
+            return err_set(e, ERR_INPUT, "%s: model.vocab: tokens '%.*s' and '%s' have the same id %lld",
+                           file, (int)t->n, v->pool + t->at, key, (long long)id);
         }
         memcpy(v->pool + at, key, n);
         uint32_t *s = slot_of(v, key, n);

@@ -60,17 +60,19 @@ static int check_slots(const struct tokenizer *t, const struct part *p, struct e
     for (size_t i = 0; p && i < p->n_slot; i++)
         for (size_t k = 0; k < p->slot[i].n; k++)
             if (p->slot[i].ids[k] >= t->size)
-                return err_set(e, ERR_INPUT, "%s: post_processor: id %d is not below the number of ids, %lld", t->name,
-                               p->slot[i].ids[k], (long long)t->size);
+                return err_set(e, ERR_INPUT, "%s: post_processor: id %d is not below the number of ids, %lld",
+                               t->name, p->slot[i].ids[k], (long long)t->size);
     return 0;
 }
 
 static int read_all(struct tokenizer *t, const struct json *root, struct err *e)
 {
-    static const char *const keys[TABLE_COUNT] = { "normalizer", "pre_tokenizer", "model", "post_processor", "decoder" };
+    static const char *const keys[TABLE_COUNT] = { "normalizer", "pre_tokenizer", "model", "post_processor",
+                                                   "decoder" };
     struct part_reader r = { t->name, TABLE_NORMALIZER, "", t };
     if (json_type(root) != JSON_OBJECT)
-        return err_set(e, ERR_INPUT, "%s: found %s, expected an object", t->name, json_type_name(json_type(root)));
+        return err_set(e, ERR_INPUT, "%s: found %s, expected an object", t->name,
+                       json_type_name(json_type(root)));
     for (int i = 0; i < TABLE_COUNT; i++) {
         r.table = (enum part_table)i;
         snprintf(r.where, sizeof r.where, "%s", keys[i]);
@@ -140,7 +142,8 @@ static int normalize_all(struct tokenizer *t, struct err *e)
     return 0;
 }
 
-int tokenizer_encode(struct tokenizer *t, const char *text, size_t n, bool special, struct ids *out, struct err *e)
+int tokenizer_encode(struct tokenizer *t, const char *text, size_t n, bool special, struct ids *out,
+                     struct err *e)
 {
     struct work *w = &t->work;
     w->cur.n = w->cur.text.len = 0;
@@ -154,7 +157,8 @@ int tokenizer_encode(struct tokenizer *t, const char *text, size_t n, bool speci
     return ids_add(out, w->ids.v, w->ids.n, e);
 }
 
-static int token_of(const struct tokenizer *t, int32_t id, bool skip_special, struct slice *out, struct err *e)
+static int token_of(const struct tokenizer *t, int32_t id, bool skip_special, struct slice *out,
+                    struct err *e)
 {
     const struct added_token *k = added_by_id(&t->added, id);
     if (k) {
@@ -166,7 +170,8 @@ static int token_of(const struct tokenizer *t, int32_t id, bool skip_special, st
     return err_set(e, ERR_INPUT, "%s: id %d is no token", t->name, id);
 }
 
-int tokenizer_decode(struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out, struct err *e)
+int tokenizer_decode(struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out,
+                     struct err *e)
 {
     struct work *w = &t->work;
     struct slice s;

@@ -22,12 +22,15 @@ struct tokenizer *tokenizer_parse(const char *json, size_t n, const char *name, 
 void tokenizer_free(struct tokenizer *t);
 /* Appends the ids of text (any bytes: each maximal ill-formed prefix counts as U+FFFD). special: with the tokens that the post-processor
  * adds. Added tokens written in the text are matched in both cases. One tokenizer per thread. */
-int tokenizer_encode(struct tokenizer *t, const char *text, size_t n, bool special, struct ids *out, struct err *e);
-int tokenizer_decode(struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out, struct err *e);
+int tokenizer_encode(struct tokenizer *t, const char *text, size_t n, bool special, struct ids *out,
+                     struct err *e);
+int tokenizer_decode(struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buf *out,
+                     struct err *e);
 int64_t tokenizer_size(const struct tokenizer *t); /* largest id + 1 */
 /* A row of each parts table for `qpipe list`. */
 struct tokenizer_part {
-    const char *table, *name, *doc; /* table: "normalizer", "pre-tokenizer", "model", "post-processor", "decoder" */
+    const char *table, *name,
+        *doc; /* table: "normalizer", "pre-tokenizer", "model", "post-processor", "decoder" */
 };
 extern const struct tokenizer_part tokenizer_parts[]; /* ends with name == NULL */
 #endif

@@ -28,27 +28,41 @@ struct job {
     float *target; /* [rows, BLOCK]: the product for this block */
     float *tt;     /* [BLOCK, BLOCK]: T of this block, transposed */
     float *rr;     /* [BLOCK]: R_jj^2 */
+    int64_t *cell; /* [BLOCK]: column of cells */
     struct row_sums *sums;
     int64_t from, n; /* this block */
 };
 
-/* One column of a panel, rows r0 .. r0+rows; the other lanes hold zeros and scale 1. */
-struct column {
-    float w[PANEL], target[PANEL], scale[PANEL], zero[PANEL], q[PANEL];
-    int8_t code[PANEL];
+/* A block of a panel, columns first: 32 rows side by side make a vector, and memory is read and written row by row (a
+ * column of w is a walk in steps of a power of two, which throws itself out of the cache). Lanes without a row hold
+ * zeros and scale 1. 100 KiB, on the stack of its thread. */
+struct panel {
+    float w[BLOCK][PANEL], target[BLOCK][PANEL], scale[BLOCK][PANEL], zero[BLOCK][PANEL], q[BLOCK][PANEL];
+    float e[BLOCK][PANEL];
+    int8_t code[BLOCK][PANEL];
 };
 
-static void load_column(const struct job *job, int64_t j, int64_t r0, int64_t rows, struct column *c)
+static void load_row(const struct job *job, int64_t r, int lane, struct panel *p)
 {
     const struct grid_layout *l = &job->q->layout;
-    int64_t orig = job->f->order[job->from + j], pc = orig / l->cell_cols;
-    int dead = job->f->dead[orig];
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t i = (r0 + r) / l->cell_rows * l->param_cols + pc;
-        c->w[r] = dead ? 0.0f : job->w[(r0 + r) * l->cols + orig];
-        c->target[r] = job->target[(r0 + r) * BLOCK + j] + c->w[r];
-        c->scale[r] = job->q->scale[i];
-        c->zero[r] = job->q->zero ? (float)job->q->zero[i] : 0.0f;
+    const int64_t *order = job->f->order + job->from;
+    const float *w = job->w + r * l->cols, *target = job->target + r * BLOCK;
+    int64_t cells = r / l->cell_rows * l->param_cols;
+    for (int64_t j = 0; j < job->n; j++) {
+        int64_t i = cells + job->cell[j];
+        float v = job->f->dead[order[j]] ? 0.0f : w[order[j]];
+        p->w[j][lane] = v;
+        p->target[j][lane] = target[j] + v;
+        p->scale[j][lane] = job->q->scale[i];
+        p->zero[j][lane] = job->q->zero ? (float)job->q->zero[i] : 0.0f;
+    }
+}
+
+static void no_row(int64_t n, int lane, struct panel *p)
+{
+    for (int64_t j = 0; j < n; j++) {
+        p->w[j][lane] = p->target[j][lane] = p->zero[j][lane] = 0.0f;
+        p->scale[j][lane] = 1.0f;
     }
 }
 
@@ -63,41 +77,44 @@ static void add_block_terms(int64_t j, float (*e)[PANEL], const float *t, float 
     memcpy(target, acc, sizeof acc);
 }
 
-static void store_column(const struct job *job, int64_t j, int64_t r0, int64_t rows, const struct column *c,
-                         struct row_sums *sums)
+static void store_row(const struct job *job, int64_t r, int lane, const struct panel *p)
 {
-    int64_t cols = job->q->layout.cols, orig = job->f->order[job->from + j];
-    for (int64_t r = 0; r < rows; r++) {
-        int64_t at = (r0 + r) * cols + orig;
-        double w = (double)job->w[at], d = w - (double)c->q[r], t = (double)c->target[r] - (double)c->q[r];
-        sums[r].error += d * d;
-        sums[r].weight += w * w;
-        sums[r].peer += (double)job->rr[j] * (t * t);
-        job->q->codes[at] = c->code[r];
-        job->w[at] = c->q[r];
+    int64_t k = job->q->layout.cols;
+    const int64_t *order = job->f->order + job->from;
+    float *w = job->w + r * k, *error = job->error + r * k + job->from;
+    int8_t *codes = job->q->codes + r * k;
+    struct row_sums sums = job->sums[r];
+    for (int64_t j = 0; j < job->n; j++) {
+        double q = (double)p->q[j][lane], was = (double)w[order[j]], t = (double)p->target[j][lane] - q;
+        sums.error += (was - q) * (was - q);
+        sums.weight += was * was;
+        sums.peer += (double)job->rr[j] * (t * t);
+        error[j] = p->e[j][lane];
+        codes[order[j]] = p->code[j][lane];
+        w[order[j]] = p->q[j][lane];
     }
+    job->sums[r] = sums;
 }
 
 static void solve_panel(void *arg, int64_t panel)
 {
     const struct job *job = arg;
     const struct grid_layout *l = &job->q->layout;
-    int64_t r0 = panel * PANEL, rows = l->rows - r0 < PANEL ? l->rows - r0 : PANEL;
-    float e[BLOCK][PANEL];
-    struct column c = { .scale = { 0 } };
-    for (int r = 0; r < PANEL; r++)
-        c.scale[r] = 1.0f;
+    int64_t r0 = panel * PANEL;
+    int rows = l->rows - r0 < PANEL ? (int)(l->rows - r0) : PANEL;
+    struct panel p;
+    for (int r = 0; r < rows; r++)
+        load_row(job, r0 + r, r, &p);
+    for (int r = rows; r < PANEL; r++)
+        no_row(job->n, r, &p);
     for (int64_t j = 0; j < job->n; j++) {
-        load_column(job, j, r0, rows, &c);
-        add_block_terms(j, e, job->tt + j * BLOCK, c.target);
-        job->grid->round_each(l, PANEL, c.target, c.scale, c.zero, c.code, c.q);
+        add_block_terms(j, p.e, job->tt + j * BLOCK, p.target[j]);
+        job->grid->round_each(l, PANEL, p.target[j], p.scale[j], p.zero[j], p.code[j], p.q[j]);
         for (int r = 0; r < PANEL; r++)
-            e[j][r] = c.w[r] - c.q[r];
-        store_column(job, j, r0, rows, &c, job->sums + r0);
+            p.e[j][r] = p.w[j][r] - p.q[j][r];
     }
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < job->n; j++)
-            job->error[(r0 + r) * l->cols + job->from + j] = e[j][r];
+    for (int r = 0; r < rows; r++)
+        store_row(job, r0 + r, r, &p);
 }
 
 static void solve_block(struct job *job)
@@ -113,6 +130,7 @@ static void solve_block(struct job *job)
             job->tt[j * BLOCK + i] = t[(job->from + i) * k + j];
         float d = t[(job->from + j) * k + j];
         job->rr[j] = d * d;
+        job->cell[j] = job->f->order[job->from + j] / job->q->layout.cell_cols;
     }
     k_parallel((rows + PANEL - 1) / PANEL, solve_panel, job);
 }
@@ -124,8 +142,9 @@ static int take_scratch(struct job *job, struct err *e)
     job->target = mem_big(rows * BLOCK, sizeof *job->target, e);
     job->tt = mem_big((size_t)BLOCK * BLOCK, sizeof *job->tt, e);
     job->rr = mem_array(BLOCK, sizeof *job->rr, e);
+    job->cell = mem_array(BLOCK, sizeof *job->cell, e);
     job->sums = mem_array(rows, sizeof *job->sums, e);
-    return job->error && job->target && job->tt && job->rr && job->sums ? 0 : -1;
+    return job->error && job->target && job->tt && job->rr && job->cell && job->sums ? 0 : -1;
 }
 
 /* Columns with a zero diagonal have e = 0, so that sum R_jj^2 (target - q)^2 is tr(E H E^T) plus the damping's part. */
@@ -152,7 +171,7 @@ static int finish(const struct job *job, double weight_loss, struct solve_result
     return 0;
 }
 
-/* Allocates E [rows, k], a block of targets [rows, 128], 64 KiB for T and 24 bytes a row, all float32 but the last. */
+/* Allocates E [rows, k] and a block of targets [rows, 128] in float32, 24 bytes a row, and 66 KiB for T of a block. */
 static int gptq_solve(const struct solve_options *o, const struct factor *f, const struct gram *g, float *w,
                       struct qtensor *q, struct solve_result *res, struct err *e)
 {
@@ -177,6 +196,7 @@ done:
     mem_free(job.target);
     mem_free(job.tt);
     mem_free(job.rr);
+    mem_free(job.cell);
     mem_free(job.sums);
     return rc;
 }

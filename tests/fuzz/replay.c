@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_INPUT = 64 << 20 };
+enum { LARGEST = 64 << 20 };
 struct replay {
     long mutations;  /* of each file */
     double deadline; /* no further mutations after it; files themselves always run */
@@ -64,8 +64,8 @@ static size_t mutate(struct replay *r, const uint8_t *data, size_t size, uint8_t
     case 1:
         for (size_t i = 0, k = 1 + pick(r, 4); i < k; i++) {
             size_t byte = pick(r, size);
-            work[byte] =
-                pick(r, 2) ? telling[pick(r, sizeof telling)] : (uint8_t)(work[byte] ^ (1u << pick(r, 8)));
+            unsigned flipped = work[byte] ^ (1u << pick(r, 8));
+            work[byte] = (uint8_t)(pick(r, 2) ? telling[pick(r, sizeof telling)] : flipped);
         }
         return size;
     default: memcpy(work + at + n, data + at, size - at); return size + n;
@@ -77,8 +77,8 @@ static int run_file(struct replay *r, const char *path)
     struct err e = { 0 };
     struct stat st;
     FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &st) || st.st_size > MAX_INPUT) {
-        fprintf(stderr, "replay: can not read %s, or larger than %d bytes\n", path, MAX_INPUT);
+    if (!f || fstat(fileno(f), &st) || st.st_size > LARGEST) {
+        fprintf(stderr, "replay: can not read %s, or larger than %d bytes\n", path, LARGEST);
         if (f)
             fclose(f);
         return -1;

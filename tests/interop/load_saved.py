@@ -5,7 +5,7 @@ logits, and compares both with what somebody else computed.
                 [--reference F.safetensors[:NAME]]... [--tolerance 1e-3] [--eval-json F.json] [--perplexity-tolerance 1e-3]
 
 --load float32: the whole model in float32, quantized weights decoded in float32. stored: in the checkpoint's dtype.
- (Weights decoded in the stored dtype, run in float32: ct_decode.py --plain, then this on the result.)
+(Weights decoded in the stored dtype, run in float32: ct_decode.py --plain, then this on the result.)
 --reference: a file whose tensor NAME (default "logits") must agree within --tolerance, absolutely.
 --eval-json: the output of `qpipe eval --json`, whose perplexity must agree within --perplexity-tolerance, relatively.
 Exit 1: something differs, or the model was not loaded as quantized although its config says so."""

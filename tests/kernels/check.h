@@ -77,7 +77,8 @@ static inline int same_d(const double *a, const double *b, int64_t n)
 /* values where shortcuts show: signed zeros, subnormals, huge, tiny; infinities and NaN when `wild` */
 static inline void season(float *p, int64_t n, int wild, uint32_t seed)
 {
-    static const float odd[] = { 0.0F, -0.0F, 1e-42F, -1e-42F, 3e38F, -3e38F, 1e-38F, -1e-30F, INFINITY, -INFINITY, NAN };
+    static const float odd[] = { 0.0F,   -0.0F,   1e-42F,   -1e-42F,   3e38F, -3e38F,
+                                 1e-38F, -1e-30F, INFINITY, -INFINITY, NAN };
     uint32_t count = wild ? 11 : 8;
     for (int64_t i = 0; i < n; i++)
         if (next_random(&seed) >> 28 == 0)

@@ -14,8 +14,8 @@ static float operand(enum form f, int left, const float *p, int64_t ld, int64_t 
     return by_k ? p[k * ld + i] : p[i * ld + k];
 }
 /* the definition; block: length of a chain */
-static float element(enum form f, const struct shape *s, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t i,
-                     int64_t j, float c, int64_t block)
+static float element(enum form f, const struct shape *s, const float *a, int64_t lda, const float *b,
+                     int64_t ldb, int64_t i, int64_t j, float c, int64_t block)
 {
     for (int64_t p = 0; p < s->k; p += block) {
         float sum = 0.0F;
@@ -25,8 +25,8 @@ static float element(enum form f, const struct shape *s, const float *a, int64_t
     }
     return c;
 }
-static void call(enum form f, const struct shape *s, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc,
-                 int accumulate)
+static void call(enum form f, const struct shape *s, const float *a, int64_t lda, const float *b, int64_t ldb,
+                 float *c, int64_t ldc, int accumulate)
 {
     switch (f) {
     case NT: k_gemm_nt(s->m, s->n, s->k, a, lda, b, ldb, c, ldc, accumulate); break;
@@ -49,7 +49,9 @@ struct operands {
 };
 static struct operands operands_make(enum form f, const struct shape *s)
 {
-    struct operands o = { .lda = (f >= GRAM ? s->m : s->k) + s->pad, .ldb = (f == NT ? s->k : s->n) + s->pad, .ldc = s->n + s->pad };
+    struct operands o = { .lda = (f >= GRAM ? s->m : s->k) + s->pad,
+                          .ldb = (f == NT ? s->k : s->n) + s->pad,
+                          .ldc = s->n + s->pad };
     int64_t na = (f >= GRAM ? s->k : s->m) * o.lda, nb = (f == NT ? s->n : s->k) * o.ldb;
     o.a = guarded(na, 1, 1);
     o.b = f == GRAM ? o.a : guarded(nb, 3, 2);
@@ -61,10 +63,14 @@ static void operands_free(enum form f, const struct operands *o)
     if (f != GRAM)
         guarded_free(o->b, 3);
 }
-static float *result_make(const struct shape *s, const struct operands *o) { return guarded(s->m * o->ldc, 5, 3); }
+static float *result_make(const struct shape *s, const struct operands *o)
+{
+    return guarded(s->m * o->ldc, 5, 3);
+}
 
 /* expected C: the definition, gaps between rows and the upper triangle of a Gram matrix as they were */
-static void expect(enum form f, const struct shape *s, const struct operands *o, float *c, int accumulate, int64_t block)
+static void expect(enum form f, const struct shape *s, const struct operands *o, float *c, int accumulate,
+                   int64_t block)
 {
     for (int64_t i = 0; i < s->m; i++)
         for (int64_t j = 0; j < (f == GRAM ? i + 1 : s->n); j++) {
@@ -85,8 +91,8 @@ static void check_shape(enum form f, struct shape s, int n_widths, int accumulat
             float *c = result_make(&s, &o);
             call(f, &s, o.a, o.lda, o.b, o.ldb, c, o.ldc, accumulate);
             if (!same_f(want, c, s.m * o.ldc))
-                fail_msg("form %d %ld x %ld x %ld pad %d level %s width %d", f, (long)s.m, (long)s.n, (long)s.k, s.pad,
-                         kernels_level(), kernels_threads());
+                fail_msg("form %d %ld x %ld x %ld pad %d level %s width %d", f, (long)s.m, (long)s.n,
+                         (long)s.k, s.pad, kernels_level(), kernels_threads());
             guarded_check(c, s.m * o.ldc);
             guarded_free(c, 5);
         }
@@ -134,7 +140,9 @@ static void large_shapes(void **state)
 /* past every cache block: too long for level c, the first level and width that runs is the reference */
 static void huge_shapes(void **state)
 {
-    static const struct shape shapes[] = { { 701, 3301, 1111, 1 }, { 1063, 41, 2050, 0 }, { 17, 3109, 530, 0 } };
+    static const struct shape shapes[] = { { 701, 3301, 1111, 1 },
+                                           { 1063, 41, 2050, 0 },
+                                           { 17, 3109, 530, 0 } };
     (void)state;
     for (int f = 0; f < FORMS; f++)
         for (int i = 0; i < 3; i++) {
@@ -158,7 +166,8 @@ static void huge_shapes(void **state)
             for (int64_t q = 0; want && q < 200; q++) { /* spots against the definition */
                 int64_t r = q * 7919 % s.m, j = f == GRAM ? q * 104729 % (r + 1) : q * 104729 % s.n;
                 float *start = result_make(&s, &o);
-                float e = element((enum form)f, &s, o.a, o.lda, o.b, o.ldb, r, j, start[r * o.ldc + j], KERNEL_KBLOCK);
+                float e = element((enum form)f, &s, o.a, o.lda, o.b, o.ldb, r, j, start[r * o.ldc + j],
+                                  KERNEL_KBLOCK);
                 assert_true(same_f(&e, want + r * o.ldc + j, 1));
                 guarded_free(start, 5);
                 q += q == 20 ? 150 : 0;
@@ -263,8 +272,9 @@ static void inside_k_parallel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_shapes),   cmocka_unit_test(empty_product),    cmocka_unit_test(large_shapes),
-        cmocka_unit_test(huge_shapes),    cmocka_unit_test(special_values),   cmocka_unit_test(negative_control),
+        cmocka_unit_test(small_shapes),   cmocka_unit_test(empty_product),
+        cmocka_unit_test(large_shapes),   cmocka_unit_test(huge_shapes),
+        cmocka_unit_test(special_values), cmocka_unit_test(negative_control),
         cmocka_unit_test(accuracy),       cmocka_unit_test(inside_k_parallel),
     };
     return cmocka_run_group_tests_name("kernels.gemm", tests, NULL, NULL);

@@ -16,7 +16,8 @@ struct tensors {
 void tensors_read(struct tensors *t, const char *dir, const char *file);
 void tensors_free(struct tensors *t);
 int tensors_find(const struct tensors *t, const char *name, struct tensor_view *v); /* 1: there */
-float *tensors_f32(const struct tensors *t, const char *name, int64_t *rows, int64_t *cols); /* freed with mem_free */
+float *tensors_f32(const struct tensors *t, const char *name, int64_t *rows,
+                   int64_t *cols); /* freed with mem_free */
 /* Codes of a packed row: `bits` each, dense little-endian words, offset 2^(bits-1). */
 int unpack_code(const int32_t *words, int bits, int64_t i);
 #endif

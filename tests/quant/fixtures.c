@@ -90,8 +90,8 @@ static void compare(const struct tensors *t, const char *m, const struct qtensor
 }
 
 /* RTN of one source matrix in the source's own dtype; f32: the model was used in float32. */
-static void rtn_module(const struct tensors *src, const struct tensors *t, const char *m, const struct fixture *f,
-                       int f32, struct tally *n)
+static void rtn_module(const struct tensors *src, const struct tensors *t, const char *m,
+                       const struct fixture *f, int f32, struct tally *n)
 {
     char name[256];
     struct tensor_view v;
@@ -112,8 +112,8 @@ static void rtn_module(const struct tensors *src, const struct tensors *t, const
     mem_free(w);
 }
 
-static void rtn_fixture(const char *src_dir, const char *src_file, const char *dir, const struct fixture *f, int f32,
-                        struct tally *n)
+static void rtn_fixture(const char *src_dir, const char *src_file, const char *dir, const struct fixture *f,
+                        int f32, struct tally *n)
 {
     struct tensors src, t;
     char path[256], m[160];
@@ -130,8 +130,8 @@ static void rtn_fixture(const char *src_dir, const char *src_file, const char *d
     }
     tensors_free(&src);
     tensors_free(&t);
-    printf("%-28s %2d modules: %d of %d codes, %d of %d scales and zero points differ\n", f->folder, (int)n->modules,
-           (int)n->bad_codes, (int)n->codes, (int)n->bad_params, (int)n->params);
+    printf("%-28s %2d modules: %d of %d codes, %d of %d scales and zero points differ\n", f->folder,
+           (int)n->modules, (int)n->bad_codes, (int)n->codes, (int)n->bad_params, (int)n->params);
     ran++;
 }
 
@@ -253,8 +253,8 @@ static void imatrix_search_of_the_first_layer_finds_the_peers_scales(void **stat
         mem_free(w);
         mem_free(importance);
     }
-    printf("%-28s layer 0: %d of %d codes, %d of %d scales differ\n", "rtn_w4a16_imatrix_mse", (int)n.bad_codes,
-           (int)n.codes, (int)n.bad_params, (int)n.params);
+    printf("%-28s layer 0: %d of %d codes, %d of %d scales differ\n", "rtn_w4a16_imatrix_mse",
+           (int)n.bad_codes, (int)n.codes, (int)n.bad_params, (int)n.params);
     assert_true(n.bad_params * 100 <= n.params);
     tensors_free(&src);
     tensors_free(&h);
@@ -280,8 +280,8 @@ static const struct gptq_run gptq_runs[] = {
     { "gptq_w8a8", 1, 0, ACTORDER_STATIC, 0.01, "" },
 };
 
-static void gptq_module(const struct tensors *src, const struct tensors *t, const char *m, const struct gptq_run *run,
-                        const struct gram *g, struct tally *n)
+static void gptq_module(const struct tensors *src, const struct tensors *t, const char *m,
+                        const struct gptq_run *run, const struct gram *g, struct tally *n)
 {
     char name[256];
     struct err e = { 0 };
@@ -292,11 +292,12 @@ static void gptq_module(const struct tensors *src, const struct tensors *t, cons
     const struct solve_options o = { .block_size = 128 };
     snprintf(name, sizeof name, "%s.weight", m);
     float *w = tensors_f32(src, name, &rows, &cols);
-    struct quant_args a = int_args(run->group ? 4 : 8, run->symmetric, run->group ? STRATEGY_GROUP : STRATEGY_CHANNEL,
-                                   run->group);
+    struct quant_args a = int_args(run->group ? 4 : 8, run->symmetric,
+                                   run->group ? STRATEGY_GROUP : STRATEGY_CHANNEL, run->group);
     snprintf(a.observer, sizeof a.observer, "%s", run->observer);
     fitted(&q, &a, w, rows, cols, DT_F32);
-    if (factor_init(&f, g, run->order, run->damp, &e) || solver_find("gptq")->solve(&o, &f, g, w, &q, &res, &e))
+    if (factor_init(&f, g, run->order, run->damp, &e) ||
+        solver_find("gptq")->solve(&o, &f, g, w, &q, &res, &e))
         no_error(&e);
     assert_int_equal(f.attempts, 1);
     compare(t, m, &q, n);

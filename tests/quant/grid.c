@@ -17,8 +17,9 @@ static const struct grid *the_grid(void) { return grid_find("int"); }
 static void rounding_to_16_bits_equals_dtype_round_for_every_exponent(void **state)
 {
     (void)state;
-    static const uint32_t tails[] = { 0,      1,      0xfff,  0x1000, 0x1001,  0x1fff,  0x2000,  0x2fff,  0x3000,
-                                      0x7fff, 0x8000, 0x8001, 0xffff, 0x17fff, 0x18000, 0x18001, 0x7ff000, 0x7fffff };
+    static const uint32_t tails[] = { 0,      1,       0xfff,   0x1000,  0x1001,   0x1fff,
+                                      0x2000, 0x2fff,  0x3000,  0x7fff,  0x8000,   0x8001,
+                                      0xffff, 0x17fff, 0x18000, 0x18001, 0x7ff000, 0x7fffff };
     for (uint32_t high = 0; high < 0x200; high++)
         for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++)
             for (uint32_t step = 0; step < 64; step++) {
@@ -32,8 +33,8 @@ static void rounding_to_16_bits_equals_dtype_round_for_every_exponent(void **sta
                 got[0] = round_bf16(x);
                 got[1] = round_f16(x);
                 if (memcmp(want, got, sizeof want) != 0)
-                    fail_msg("%a: bf16 %a, want %a; f16 %a, want %a", (double)x, (double)got[0], (double)want[0],
-                             (double)got[1], (double)want[1]);
+                    fail_msg("%a: bf16 %a, want %a; f16 %a, want %a", (double)x, (double)got[0],
+                             (double)want[0], (double)got[1], (double)want[1]);
             }
     assert_true(round_bf16(NAN) != round_bf16(NAN) && round_f16(NAN) != round_f16(NAN));
 }
@@ -56,7 +57,7 @@ static void parameters_are_those_of_the_formulas(void **state)
         { 4, 0, DT_F32, 0.0f, 0.0f, 0x1p-23f, 0 },
         { 4, 1, DT_BF16, 0.0f, 0.0f, 0x1p-7f, 0 },
         { 4, 1, DT_F16, 0.0f, 0.0f, 0x1p-10f, 0 },
-        { 4, 1, DT_BF16, -1.0f, 0.5f, 0x1.12p-3f, 0 },  /* 1/7.5 = 0x1.1111p-3 */
+        { 4, 1, DT_BF16, -1.0f, 0.5f, 0x1.12p-3f, 0 }, /* 1/7.5 = 0x1.1111p-3 */
         { 4, 1, DT_F16, -1.0f, 0.5f, 0x1.110p-3f, 0 },
         { 8, 0, DT_BF16, -1.0f, 1.0f, 0x1.02p-7f, -1 }, /* 2/255; 128 - 1/s = 0.99.. in bf16, half even */
     };
@@ -66,15 +67,16 @@ static void parameters_are_those_of_the_formulas(void **state)
         int8_t zero = 99;
         the_grid()->params(&l, cases[i].min, cases[i].max, &scale, &zero);
         if (scale != cases[i].scale || zero != cases[i].zero)
-            fail_msg("case %d: scale %a, zero %d; want %a, %d", (int)i, (double)scale, zero, (double)cases[i].scale,
-                     cases[i].zero);
+            fail_msg("case %d: scale %a, zero %d; want %a, %d", (int)i, (double)scale, zero,
+                     (double)cases[i].scale, cases[i].zero);
     }
 }
 
 static void ties_go_to_even_after_the_clamp(void **state)
 {
     (void)state;
-    static const float x[] = { 7.5f, -7.5f, 0.5f, 1.5f, -0.5f, 6.5f, -8.5f, 99.0f, -99.0f, 1e30f, -1e30f, 2.4999998f };
+    static const float x[] = { 7.5f,  -7.5f, 0.5f,   1.5f,  -0.5f,  6.5f,
+                               -8.5f, 99.0f, -99.0f, 1e30f, -1e30f, 2.4999998f };
     static const int8_t want[] = { 7, -8, 0, 2, 0, 6, -8, 7, -8, 7, -8, 2 };
     struct grid_layout l = layout_of(4, 1, DT_F32);
     int8_t codes[12], own[12], each[12];
@@ -125,7 +127,8 @@ static void check_width(const struct grid_layout *l, float scale, int zero)
     the_grid()->round_own(l, x, hi - lo + 1, scale, zero, own, NULL);
     for (int c = lo; c <= hi; c++) {
         if (comes_back(l->scale_dtype, most, 0) && (codes[c - lo] != c || again[c - lo] != x[c - lo]))
-            fail_msg("%d bits, scale %a, zero %d: %d came back as %d", bits, (double)scale, zero, c, codes[c - lo]);
+            fail_msg("%d bits, scale %a, zero %d: %d came back as %d", bits, (double)scale, zero, c,
+                     codes[c - lo]);
         if (comes_back(l->scale_dtype, most, 1) && own[c - lo] != c)
             fail_msg("own, %d bits, scale %a, zero %d: %d came back as %d", bits, (double)scale, zero, c,
                      own[c - lo]);
@@ -180,11 +183,12 @@ static void what_no_grid_realises_is_refused_by_name(void **state)
     char word[96], text[256];
     assert_ptr_equal(grid_for(&a, &e), the_grid());
     a.type = QUANT_FLOAT;
-    snprintf(text, sizeof text, "weights %s: no grid of this version realises them", quant_args_word(&a, word));
+    snprintf(text, sizeof text, "weights %s: no grid of this version realises them",
+             quant_args_word(&a, word));
     refused(&a, ERR_UNBUILT, text);
     assert_null(grid_for(&a, &e));
-    assert_string_equal(e.hint,
-                        "Grids that exist: int (2 to 8 bits; tensor, channel, group, block; symmetric or not).");
+    assert_string_equal(
+        e.hint, "Grids that exist: int (2 to 8 bits; tensor, channel, group, block; symmetric or not).");
     a = int_args(1, 1, STRATEGY_GROUP, 32);
     refused(&a, ERR_INPUT, "num_bits: found 1, expected 2 to 8 for type int");
     a = int_args(4, 1, STRATEGY_TOKEN, 0);

@@ -23,7 +23,8 @@ float *inputs(uint64_t seed, int64_t n, int64_t k)
     for (int64_t r = 0; r < n; r++)
         for (int64_t c = 0; c < k; c++) {
             float before = c ? x[r * k + c - 1] / expf(gain[c - 1]) / (c % 17 == 1 ? 6.0f : 1.0f) : 0.0f;
-            x[r * k + c] = (0.8f * before + 0.6f * x[r * k + c]) * expf(gain[c]) * (c % 17 == 0 ? 6.0f : 1.0f);
+            x[r * k + c] =
+                (0.8f * before + 0.6f * x[r * k + c]) * expf(gain[c]) * (c % 17 == 0 ? 6.0f : 1.0f);
         }
     mem_free(gain);
     return x;
@@ -54,7 +55,8 @@ struct quant_args int_args(int bits, int symmetric, enum strategy s, int64_t gro
     return a;
 }
 
-void fitted(struct qtensor *q, const struct quant_args *a, const float *w, int64_t rows, int64_t cols, enum dtype t)
+void fitted(struct qtensor *q, const struct quant_args *a, const float *w, int64_t rows, int64_t cols,
+            enum dtype t)
 {
     struct err e = { 0 };
     struct grid_layout l;
@@ -82,6 +84,9 @@ void no_error(const struct err *e)
         fail_msg("%s (%s)", e->what, e->hint);
 }
 
-void same_floats(const float *a, const float *b, int64_t n) { assert_memory_equal(a, b, (size_t)n * sizeof *a); }
+void same_floats(const float *a, const float *b, int64_t n)
+{
+    assert_memory_equal(a, b, (size_t)n * sizeof *a);
+}
 
 void same_codes(const int8_t *a, const int8_t *b, int64_t n) { assert_memory_equal(a, b, (size_t)n); }

@@ -23,7 +23,8 @@ void fill_gram(struct gram *g, const float *x, int64_t n, int64_t k, int64_t chu
 
 struct quant_args int_args(int bits, int symmetric, enum strategy s, int64_t group);
 /* A quantized matrix whose parameters `observer` ("" or a name) took from w. */
-void fitted(struct qtensor *q, const struct quant_args *a, const float *w, int64_t rows, int64_t cols, enum dtype t);
+void fitted(struct qtensor *q, const struct quant_args *a, const float *w, int64_t rows, int64_t cols,
+            enum dtype t);
 /* tr(E H E^T), H = 2/sequences * lower triangle of sum, in float64, term by term. */
 double plain_error(const struct gram *g, const float *e, int64_t rows);
 void no_error(const struct err *e); /* fails the test with the error's text */

@@ -11,7 +11,10 @@ enum { ROWS = 37, COLS = 96 };
 static const struct shape {
     enum strategy s;
     int64_t group;
-} shapes[] = { { STRATEGY_TENSOR, 0 }, { STRATEGY_CHANNEL, 0 }, { STRATEGY_GROUP, 32 }, { STRATEGY_GROUP, 96 },
+} shapes[] = { { STRATEGY_TENSOR, 0 },
+               { STRATEGY_CHANNEL, 0 },
+               { STRATEGY_GROUP, 32 },
+               { STRATEGY_GROUP, 96 },
                { STRATEGY_BLOCK, 20 } }; /* 20 divides neither side */
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -79,7 +82,8 @@ static double cell_error(const struct qtensor *q, const float *w, int64_t cell, 
         if (e / l->cols / l->cell_rows * l->param_cols + e % l->cols / l->cell_cols != cell)
             continue;
         grid_find("int")->round(l, &w[e], 1, scale, zero, &code, &v);
-        sum += pow(fabs((double)(v - w[e])), b->norm) * (b->importance ? (double)b->importance[e % l->cols] : 1);
+        sum +=
+            pow(fabs((double)(v - w[e])), b->norm) * (b->importance ? (double)b->importance[e % l->cols] : 1);
     }
     return sum;
 }
@@ -134,11 +138,14 @@ static void check_search(const char *observer, const struct brute *b, const floa
             fitted(&want, &a, w, ROWS, COLS, DT_F32);
             assert_int_equal(observer_resolve(&a, &o, &p, &e), 0);
             assert_int_equal(o->fit(&p, w, importance, &q, &e), 0);
-            mine.importance = shapes[i].s == STRATEGY_CHANNEL || shapes[i].s == STRATEGY_GROUP ? importance : NULL;
+            int weighs =
+                o->needs_importance && (shapes[i].s == STRATEGY_CHANNEL || shapes[i].s == STRATEGY_GROUP);
+            mine.importance = weighs ? importance : NULL;
             brute_search(&want, w, &mine);
             for (int64_t c = 0; c < q.layout.param_rows * q.layout.param_cols; c++) {
                 if (q.scale[c] != want.scale[c])
-                    fail_msg("%s shape %d sym %d cell %d: %g %g",observer,i,sym,(int)c,(double)q.scale[c],(double)want.scale[c]);
+                    fail_msg("%s, shape %d, symmetric %d, cell %d: scale %g, want %g", observer, i, sym,
+                             (int)c, (double)q.scale[c], (double)want.scale[c]);
                 assert_int_equal(q.zero ? q.zero[c] : 0, want.zero ? want.zero[c] : 0);
             }
             qtensor_release(&q);
@@ -229,8 +236,9 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
     a.obs_averaging = 0.5;
     a.obs_norm = 2;
     assert_int_equal(observer_resolve(&a, &o, &p, &e), 0);
-    assert_true(p.norm == 2 && p.maxshrink == 0.20 && p.patience == 5 && p.grid == 100 && p.averaging_constant == 0.5);
-    a.obs_averaging = NAN;
+    assert_true(p.norm == 2 && p.maxshrink == 0.20 && p.patience == 5 && p.grid == 100 &&
+                p.averaging_constant == 0.5);
+    a.obs_averaging = (double)NAN;
     snprintf(a.observer, sizeof a.observer, "imatrix_mse");
     assert_int_equal(observer_resolve(&a, &o, &p, &e), 0);
     assert_true(p.norm == 2 && p.maxshrink == 0.95 && p.patience == 5 && p.grid == 20 && o->needs_importance);
@@ -238,10 +246,13 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
                   "observer_kwargs: memoryless_minmax has no parameter 'norm'");
     resolve_fails("memoryless_mse", "averaging", 0.1, ERR_INPUT,
                   "observer_kwargs: memoryless_mse has no parameter 'averaging_constant'");
-    resolve_fails("mse", "maxshrink", 1.5, ERR_INPUT, "observer_kwargs: maxshrink: found 1.5, expected 0 to 1");
-    resolve_fails("mse", "patience", -1, ERR_INPUT, "observer_kwargs: patience: found -1, expected 0 to 1e+06");
-    resolve_fails("memoryless_msw", "norm", 2, ERR_INPUT,
-                  "observer: found 'memoryless_msw', expected memoryless_minmax, memoryless_mse or imatrix_mse");
+    resolve_fails("mse", "maxshrink", 1.5, ERR_INPUT,
+                  "observer_kwargs: maxshrink: found 1.5, expected 0 to 1");
+    resolve_fails("mse", "patience", -1, ERR_INPUT,
+                  "observer_kwargs: patience: found -1, expected 0 to 1e+06");
+    resolve_fails(
+        "memoryless_msw", "norm", 2, ERR_INPUT,
+        "observer: found 'memoryless_msw', expected memoryless_minmax, memoryless_mse or imatrix_mse");
     resolve_fails("nvfp4_expanded_mse", "norm", 2, ERR_UNBUILT,
                   "observer 'nvfp4_expanded_mse' is made for NVFP4 grids, which this version does not have");
 }
@@ -292,7 +303,8 @@ static void bad_weights_and_importance_are_named_by_place(void **state)
     struct qtensor q;
     struct err e = { 0 };
     fitted(&q, &a, w, ROWS, COLS, DT_F32);
-    assert_int_equal(fit_again("imatrix_mse", w, imp, &q, &e), 0); /* all zero: every column counts the same */
+    assert_int_equal(fit_again("imatrix_mse", w, imp, &q, &e),
+                     0); /* all zero: every column counts the same */
     imp[5] = -1.0f;
     assert_int_equal(fit_again("imatrix_mse", w, imp, &q, &e), -1);
     assert_string_equal(e.what, "importance of column 5 is -1, expected a finite number >= 0");

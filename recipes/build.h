@@ -1,0 +1,27 @@
+/* build.h - inside recipes: a recipe while it grows, shared by the two grammars. */
+#ifndef QP_RECIPES_BUILD_H
+#define QP_RECIPES_BUILD_H
+#include "recipes/recipe.h"
+
+struct builder {
+    struct recipe *r;
+    const struct recipe_args *args;
+    const char *base_dir; /* of relative paths */
+};
+/* build_stage - one stage or modifier from its mapping of options (NULL or null: none). group: the peer's, or NULL. */
+int build_stage(struct builder *b, const struct stage_spec *spec, const struct node *options,
+                struct src_pos at, const char *group, struct err *e);
+/* build_named - the same by name, with the nearest one when it is unknown. */
+int build_named(struct builder *b, const struct node *name, const struct node *options, const char *group,
+                struct err *e);
+bool build_has(const struct recipe *r, enum stage_kind kind);
+int grammar_native(struct builder *b, const struct node *root, struct err *e);
+int grammar_peer(struct builder *b, const struct node *root, struct err *e);
+/* The keys of a recipe's head that both grammars share: model, output, seed, dialect, threads, math. */
+extern const struct opt head_options[];
+struct head {
+    char *model, *output, *dialect, *math;
+    int64_t version, seed, threads;
+    const struct node *vars, *stages;
+};
+#endif

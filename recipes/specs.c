@@ -1,0 +1,273 @@
+/* specs.c - option tables of the stages and modifiers that are built, and the list of all. What the peer knows and this
+ * version does not do yet is peer_specs.c. */
+#include "recipes/specs.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static const char *const packings[] = { "truncate", "concatenate", NULL };
+static const char *const sequences[] = { "true", "block", "false", NULL };
+static const char *const orders[] = { "none", "weight", "static", "not given", NULL };
+static const char *const dampings[] = { "fixed", "auto", NULL };
+static const char *const formats[] = { "compressed-tensors", NULL };
+
+#define INT(n, f, d, lo, hi, u, t)                                                                          \
+    {                                                                                                       \
+        .name = n, .type = OPT_INT, .at = offsetof(struct S, f), .def = d, .min = lo, .max = hi, .unit = u, \
+        .doc = t                                                                                            \
+    }
+#define REAL(n, f, d, lo, hi, u, t)                                                                          \
+    {                                                                                                        \
+        .name = n, .type = OPT_REAL, .at = offsetof(struct S, f), .def = d, .min = lo, .max = hi, .unit = u, \
+        .doc = t                                                                                             \
+    }
+#define BOOL(n, f, d, t)                                                             \
+    {                                                                                \
+        .name = n, .type = OPT_BOOL, .at = offsetof(struct S, f), .def = d, .doc = t \
+    }
+#define WORD(n, f, d, w, t)                                                                      \
+    {                                                                                            \
+        .name = n, .type = OPT_ENUM, .at = offsetof(struct S, f), .def = d, .words = w, .doc = t \
+    }
+#define END          \
+    {                \
+        .name = NULL \
+    }
+
+static const struct opt no_options[] = { END };
+
+#define S calibrate_options
+static const struct opt calibrate_table[] = {
+    { .name = "dataset",
+      .type = OPT_PATH,
+      .at = offsetof(struct S, dataset),
+      .doc =
+          "Text (.txt, .jsonl, .json, also compressed or in an archive) or token ids (JSON lists, safetensors)." },
+    { .name = "field",
+      .type = OPT_STR,
+      .at = offsetof(struct S, field),
+      .flags = OPT_NULLABLE,
+      .doc = "JSON key of the text (default text), or name of the tensor of token ids." },
+    INT("samples", samples, 512, 0, 1e12, "sequences", "Calibration sequences at most; 0: all there are."),
+    INT("sequence_length", sequence_length, 0, 0, 1 << 24, "tokens",
+        "Tokens of a sequence at most; 0: the model's positions, at most 2048."),
+    INT("min_length", min_length, 1, 1, 1 << 24, "tokens", "Shorter sequences are skipped, and counted."),
+    WORD("packing", packing, 0, packings,
+         "One sequence a record, cut; or all records joined and cut into full sequences."),
+    BOOL("shuffle", shuffle, 1, "Records in an order drawn from the seed."),
+    BOOL("special_tokens", special_tokens, 1, "With the special tokens that the tokenizer adds."),
+    WORD(
+        "sequential", sequential, 0, sequences,
+        "true: every group sees inputs made by quantized weights; block: as llm-compressor, two passes a block; false: inputs of the original model."),
+    { .name = "activation_budget",
+      .type = OPT_BYTES,
+      .at = offsetof(struct S, activation_budget),
+      .def = 2147483648.0,
+      .max = 9e18,
+      .unit = "bytes",
+      .doc =
+          "Activations held in memory; the rest goes through a file beside the output. The result does not depend on it." },
+    END,
+};
+#undef S
+#define S gptq_options
+static const struct opt gptq_table[] = {
+    INT("block_size", block_size, 128, 1, 1 << 20, "columns", "Columns of one pass; a matter of speed only."),
+    REAL("dampening_frac", dampening_frac, 0.01, 1e-9, 1, "of mean(diag H)",
+         "Added to the Hessian's diagonal before factoring."),
+    { .name = "actorder",
+      .type = OPT_ENUM,
+      .at = offsetof(struct S, actorder),
+      .def = GPTQ_NOT_GIVEN,
+      .words = orders,
+      .flags = OPT_NULLABLE,
+      .null_value = GPTQ_NONE,
+      .doc =
+          "Order of columns: static (weight is the same): by falling diagonal of the Hessian; null: as they stand." },
+    { .name = "damping",
+      .type = OPT_ENUM,
+      .at = offsetof(struct S, damping),
+      .def = 0,
+      .words = dampings,
+      .flags = OPT_NATIVE,
+      .doc = "auto: chosen per input group by solving on one half of the tokens and scoring on the other." },
+    { .name = "batched_quantization",
+      .type = OPT_STR,
+      .at = offsetof(struct S, batched_quantization),
+      .flags = OPT_PEER_ONLY,
+      .def_str = "auto",
+      .doc = "A matter of GPU memory in llm-compressor." },
+    END,
+};
+#undef S
+#define S verify_options
+static const struct opt verify_table[] = {
+    { .name = "dataset",
+      .type = OPT_PATH,
+      .at = offsetof(struct S, dataset),
+      .doc = "Held-out text; without it only weights are compared." },
+    { .name = "field",
+      .type = OPT_STR,
+      .at = offsetof(struct S, field),
+      .flags = OPT_NULLABLE,
+      .doc = "JSON key of the text, or name of the tensor of token ids." },
+    INT("samples", samples, 64, 0, 1e12, "windows", "Windows at most; 0: all."),
+    INT("sequence_length", sequence_length, 512, 2, 1 << 24, "tokens",
+        "Length of a window; documents are joined and cut into full ones."),
+    REAL("max_kl", max_kl, (double)NAN, 0, 1e9, "nats",
+         "Fails above this mean KL divergence from the original."),
+    REAL("max_perplexity_ratio", max_perplexity_ratio, (double)NAN, 0, 1e9, NULL,
+         "Fails above this ratio of perplexities."),
+    REAL("max_weight_error", max_weight_error, (double)NAN, 0, 1e9, NULL,
+         "Fails when a module's relative weight error is above."),
+    REAL("min_top1", min_top1, (double)NAN, 0, 1, NULL,
+         "Fails when the most likely token agrees less often."),
+    BOOL("allow_overlap", allow_overlap, 0,
+         "Score text that shares 32 tokens in a row with the calibration text."),
+    END,
+};
+#undef S
+#define S save_options
+static const struct opt save_table[] = {
+    WORD("format", format, 0, formats, "Container of the checkpoint."),
+    { .name = "shard_size",
+      .type = OPT_BYTES,
+      .at = offsetof(struct S, shard_size),
+      .def = 5e9,
+      .min = 1 << 10,
+      .max = 9e18,
+      .unit = "bytes",
+      .doc = "A file is begun anew when it would grow beyond." },
+    BOOL("copy_files", copy_files, 1, "Copy tokenizer and other small files of the source."),
+    END,
+};
+#undef S
+
+static const struct opt_gone gptq_gone[] = {
+    { "sequential_update",
+      "was removed in llm-compressor 0.8; true sequence is `calibrate: { sequential: true }`" },
+    { "sequential_targets", "was removed in llm-compressor 0.11; blocks come from the architecture's table" },
+    { "quantize", "was removed in llm-compressor 0.5; give scheme or config_groups" },
+    { "offload_hessians", "was removed in llm-compressor 0.14; Hessians live one group at a time here" },
+    { "num_calibration_steps", "was removed in llm-compressor 0.5; give samples under calibrate" },
+    { "disable_quantization_observer_epoch", "was removed in llm-compressor 0.5" },
+    { NULL, NULL },
+};
+
+const struct stage_spec spec_load = {
+    "load", "",  STAGE_LOAD, "Opens the source checkpoint.", no_options, NULL, sizeof(struct load_options),
+    false,  NULL
+};
+const struct stage_spec spec_calibrate = { "calibrate",
+                                           "",
+                                           STAGE_CALIBRATE,
+                                           "Reads calibration text and says how it is walked.",
+                                           calibrate_table,
+                                           NULL,
+                                           sizeof(struct calibrate_options),
+                                           false,
+                                           NULL };
+const struct stage_spec spec_gptq = {
+    "GPTQModifier",
+    "gptq",
+    STAGE_MODIFIER,
+    "Error feedback against the Gram matrix of each input (arXiv:2210.17323).",
+    gptq_table,
+    gptq_gone,
+    sizeof(struct gptq_options),
+    true,
+    NULL
+};
+const struct stage_spec spec_rtn = { "QuantizationModifier",
+                                     "rtn",
+                                     STAGE_MODIFIER,
+                                     "Rounds every weight to the nearest value of its grid.",
+                                     no_options,
+                                     gptq_gone,
+                                     sizeof(struct rtn_options),
+                                     true,
+                                     NULL };
+const struct stage_spec spec_verify = { "verify",
+                                        "",
+                                        STAGE_VERIFY,
+                                        "Measures what was saved, read from disk, against the original.",
+                                        verify_table,
+                                        NULL,
+                                        sizeof(struct verify_options),
+                                        false,
+                                        NULL };
+const struct stage_spec spec_save = {
+    "save", "",  STAGE_SAVE, "Writes the checkpoint.", save_table, NULL, sizeof(struct save_options),
+    false,  NULL
+};
+
+const struct stage_spec *const stage_specs[] = {
+    &spec_load,        &spec_calibrate, &spec_rtn,       &spec_gptq,  &spec_awq,
+    &spec_smoothquant, &spec_logeq,     &spec_sparsegpt, &spec_wanda, &spec_magnitude,
+    &spec_constant,    &spec_reap,      &spec_spinquant, &spec_quip,  &spec_autoround,
+    &spec_imatrix,     &spec_verify,    &spec_save,      NULL,
+};
+
+const struct stage_spec *stage_spec_find(const char *name)
+{
+    for (const struct stage_spec *const *s = stage_specs; *s; s++)
+        if (!strcmp((*s)->name, name) || (*(*s)->aliases && !strcmp((*s)->aliases, name)))
+            return *s;
+    return NULL;
+}
+
+const struct dialect dialects[] = {
+    { "0.14", 14, "llm-compressor 0.14 (2026): the newest, and the default" },
+    { "0.13", 13, "llm-compressor 0.13" },
+    { "0.12", 12, "llm-compressor 0.12: Hessians are plain sums from here on" },
+    { "0.11", 11, "llm-compressor 0.11: sequence length follows the model from here on" },
+    { "0.10", 10, "llm-compressor 0.10" },
+    { "0.9", 9, "llm-compressor 0.9: samples are not shuffled" },
+    { "0.8", 8, "llm-compressor 0.8: static column order from here on" },
+    { "0.7", 7, "llm-compressor 0.7: GPTQ takes columns as they stand" },
+    { "0.6", 6, "llm-compressor 0.6" },
+    { "0.5", 5, "llm-compressor 0.5: mse observers shrink to 0.20 from here on" },
+    { "0.4", 4, "llm-compressor 0.4" },
+    { "0.3", 3, "llm-compressor 0.3: mse observers shrink to 0.80" },
+    { NULL, 0, NULL },
+};
+
+const struct dialect *dialect_find(const char *name)
+{
+    for (const struct dialect *d = dialects; d->name; d++)
+        if (!strcmp(d->name, name))
+            return d;
+    return NULL;
+}
+
+/* Defaults that differed in the releases [from, before). */
+static const struct drift {
+    const struct stage_spec *spec;
+    const char *option;
+    int from, before;
+    double def;
+} drifts[] = {
+    { &spec_gptq, "actorder", 0, 8, GPTQ_NONE },
+    { &spec_calibrate, "sequence_length", 0, 11, 384 },
+    { &spec_calibrate, "shuffle", 9, 10, 0 },
+};
+
+void specs_drift(const struct stage_spec *spec, const struct dialect *d, void *options)
+{
+    for (size_t i = 0; i < sizeof drifts / sizeof *drifts; i++) {
+        const struct drift *r = &drifts[i];
+        if (r->spec != spec || d->order < r->from || d->order >= r->before)
+            continue;
+        const struct opt *o = opt_find(spec->options, r->option);
+        char *at = (char *)options + o->at;
+        if (o->type == OPT_ENUM)
+            *(int *)(void *)at = (int)r->def;
+        else if (o->type == OPT_BOOL)
+            *(bool *)(void *)at = r->def != 0;
+        else
+            *(int64_t *)(void *)at = (int64_t)r->def;
+    }
+}
+
+double specs_maxshrink(const struct dialect *d) { return d->order < 5 ? 0.80 : (double)NAN; }

@@ -1,0 +1,22 @@
+/* specs.h - inside recipes: the rows of stage_specs, and what the dialects change. */
+#ifndef QP_RECIPES_SPECS_H
+#define QP_RECIPES_SPECS_H
+#include "recipes/options.h"
+
+extern const struct stage_spec spec_load, spec_calibrate, spec_gptq, spec_rtn, spec_verify, spec_save;
+extern const struct stage_spec spec_awq, spec_smoothquant, spec_logeq, spec_sparsegpt, spec_wanda,
+    spec_magnitude, spec_constant, spec_reap, spec_spinquant, spec_quip, spec_autoround, spec_imatrix;
+
+/* specs_drift - overwrites the defaults that another release had. */
+void specs_drift(const struct stage_spec *spec, const struct dialect *d, void *options);
+double specs_maxshrink(const struct dialect *d); /* of the mse observers in that release; NAN: today's */
+
+/* Fields of every modifier of the peer that are bookkeeping there. */
+struct base_fields {
+    char *group;
+    int64_t index;
+    double start, end, update;
+    bool requires_calibration_data;
+};
+extern const struct opt base_options[];
+#endif

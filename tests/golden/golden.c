@@ -1,0 +1,340 @@
+/* golden.c - the main job on the recipes of the peer's golden results: what its README says must be equal is equal.
+ *
+ * The fixture's model is stored as bf16 and was used as float32; it is written out as float32 first. Each recipe runs through
+ * the whole program in block mode (statistics from a block's original weights, as the peer has them), and the manifest is
+ * held against the peer's result.json. Reads ../shared; says so and skips where it is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/safetensors.h"
+#include "kernels/kernels.h"
+#include "pipeline/manifest.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIXTURE QP_SOURCE_DIR "/../shared/fixtures/gptq_golden"
+
+static char work[256]; /* a temporary folder with golden.tar.xz unpacked and model32 beside */
+
+enum kind {
+    ALL_EXACT,   /* every tensor of the file */
+    SCALES_NEAR, /* codes and scales of nearly all cells; error within 0.1 % */
+    GPTQ,        /* scales exact, layer 0 codes nearly all, errors within 1 % */
+    REFUSED,     /* not built: refused by name before anything is computed */
+    WRONG,       /* the peer refuses it at run time, we at parse */
+};
+struct row {
+    const char *name;
+    enum kind kind;
+    int bits;
+    double codes; /* share of layer 0 codes that may differ */
+};
+static const struct row rows[] = {
+    { "rtn_w3a16", ALL_EXACT, 3, 0 },
+    { "rtn_w4a16", ALL_EXACT, 4, 0 },
+    { "rtn_w4a16_asym", ALL_EXACT, 4, 0 },
+    { "rtn_w8a16", ALL_EXACT, 8, 0 },
+    { "rtn_w8a8", ALL_EXACT, 8, 0 },
+    { "rtn_w4a16_mse", SCALES_NEAR, 4, 0.01 },
+    { "rtn_w4a16_imatrix_mse", SCALES_NEAR, 4, 0.01 },
+    { "gptq_w4a16_none", GPTQ, 4, 0.0005 },
+    { "gptq_w4a16_weight", GPTQ, 4, 0.0005 },
+    { "gptq_w4a16_static", GPTQ, 4, 0.0005 },
+    { "gptq_w4a16_asym", GPTQ, 4, 0.0005 },
+    { "gptq_w4a16_mse", GPTQ, 4, 0.0005 },
+    { "gptq_w4g32_groups", GPTQ, 4, 0.0005 },
+    { "gptq_w4g64_asym_weight", GPTQ, 4, 0.0005 },
+    { "gptq_w8a8", GPTQ, 8, 0.001 },
+    { "gptq_w4a16_group", WRONG, 0, 0 },
+    { "rtn_fp8_block", REFUSED, 0, 0 },
+    { "rtn_fp8_dynamic", REFUSED, 0, 0 },
+    { "rtn_mxfp4a16", REFUSED, 0, 0 },
+    { "rtn_nvfp4a16", REFUSED, 0, 0 },
+    { "awq_w4a16_asym_duo_true", REFUSED, 0, 0 },
+    { "awq_w4a16_asym_duo_false", REFUSED, 0, 0 },
+    { "awq_w4a16_asym_duo_both", REFUSED, 0, 0 },
+    { "sq_gptq_w8a8", REFUSED, 0, 0 },
+};
+
+static void *must(void *p, const struct err *e)
+{
+    if (!p || e->code) {
+        err_print(e, stderr);
+        fail();
+    }
+    return p;
+}
+
+static void ok(int rc, const struct err *e)
+{
+    if (rc) {
+        err_print(e, stderr);
+        fail();
+    }
+}
+
+static char *path(const char *a, const char *b)
+{
+    struct err e = { 0 };
+    return must(path_join(a, b, &e), &e);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    struct err e = { 0 };
+    struct buf b = { 0 };
+    ok(file_read(from, 1 << 30, &b, &e), &e);
+    struct out_file *f = must(file_create(to, &e), &e);
+    ok(file_put(f, b.p, b.len, &e), &e);
+    ok(file_finish(f, NULL, &e), &e);
+    buf_release(&b);
+}
+
+/* model/model.safetensors, every tensor widened to float32. */
+static void widen(const char *from, const char *to)
+{
+    struct err e = { 0 };
+    struct st_file f;
+    ok(st_open(from, &f, &e), &e);
+    struct st_writer *w = must(st_writer_new(&e), &e);
+    for (int64_t i = 0; i < f.n; i++)
+        ok(st_writer_add(w, f.entry[i].info.name, DT_F32, f.entry[i].info.rank, f.entry[i].info.dim, &e), &e);
+    ok(st_writer_begin(w, to, &e), &e);
+    for (const struct tensor_info *t; (t = st_writer_next(w));) {
+        struct tensor_view v = st_view(&f, st_find(&f, t->name));
+        int64_t n = view_elems(&v);
+        float *x = must(mem_array((size_t)n, sizeof *x, &e), &e);
+        dtype_to_f32(v.dtype, v.data, n, x);
+        ok(st_writer_put(w, x, (uint64_t)n * sizeof *x, &e), &e);
+        mem_free(x);
+    }
+    ok(st_writer_finish(w, NULL, &e), &e);
+    st_close(&f);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    char command[1024];
+    snprintf(work, sizeof work, "/tmp/qpipe-golden-XXXXXX");
+    if (!mkdtemp(work))
+        return -1;
+    snprintf(command, sizeof command, "tar xJf '%s/golden.tar.xz' -C '%s'", FIXTURE, work);
+    if (system(command))
+        return -1;
+    char *to = path(work, "model32"), *config = path(work, "model32/config.json"),
+         *file = path(work, "model32/model.safetensors");
+    char *from_config = path(work, "model/config.json"), *from_file = path(work, "model/model.safetensors");
+    ok(path_make_dir(to, &e), &e);
+    copy_file(from_config, config);
+    widen(from_file, file);
+    mem_free(to), mem_free(config), mem_free(file), mem_free(from_config), mem_free(from_file);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return path_remove_tree(work, NULL);
+}
+
+static void recipe_text(const char *name, struct buf *out)
+{
+    struct err e = { 0 };
+    char file[512];
+    snprintf(file, sizeof file, FIXTURE "/recipes/%s.yaml", name);
+    ok(file_read(file, 1 << 20, out, &e), &e);
+    ok(buf_printf(
+           out, &e,
+           "\ncalibrate: {dataset: %s/model/tokens.safetensors, sequential: block, shuffle: false, sequence_length: 64}\n",
+           work),
+       &e);
+}
+
+/* The whole job; returns the manifest, or NULL with e set. */
+static struct json *run(const char *name, char *out_dir, size_t cap, struct err *e)
+{
+    struct buf text = { 0 };
+    struct recipe r;
+    struct job j;
+    struct json *manifest = NULL;
+    char model[300];
+    snprintf(model, sizeof model, "%s/model32", work);
+    snprintf(out_dir, cap, "%s/out-%s", work, name);
+    recipe_text(name, &text);
+    struct recipe_args a = { .model = model, .output = out_dir };
+    int rc = recipe_parse(text.p, text.len, "golden.yaml", &a, &r, e);
+    buf_release(&text);
+    if (rc)
+        return NULL;
+    if (!job_plan(&r, false, &j, e)) {
+        struct run_report report;
+        if (!run_job(&j, true, &report, e)) {
+            char *file = path(out_dir, MANIFEST_NAME);
+            manifest = json_read(file, JSON_BIG_LIMIT, e);
+            mem_free(file);
+            run_report_release(&report);
+        }
+        job_release(&j);
+    }
+    recipe_release(&r);
+    return manifest;
+}
+
+static const char *our_sha(const struct json *manifest, const char *tensor)
+{
+    const struct json *list = json_get(json_get(json_get(manifest, "predicate"), "outputs"), "tensors");
+    for (size_t i = 0; i < json_len(list); i++)
+        if (!strcmp(json_str(json_get(json_item(list, i), "name"), NULL), tensor))
+            return json_str(json_get(json_item(list, i), "sha256"), NULL);
+    return "absent";
+}
+
+static struct json *peer_result(const char *name)
+{
+    struct err e = { 0 };
+    char file[512];
+    snprintf(file, sizeof file, "%s/%s/result.json", work, name);
+    return must(json_read(file, JSON_BIG_LIMIT, &e), &e);
+}
+
+/* How many of the peer's tensors, all or those with a certain ending, differ from ours. */
+static int differing(const struct json *manifest, const struct json *peer, const char *ending)
+{
+    const struct json *t = json_get(peer, "tensors");
+    int n = 0;
+    for (void *it = json_first(t); it; it = json_next(t, it)) {
+        if (ending && !str_ends(json_it_key(it), ending))
+            continue;
+        const char *sha = json_str(json_get(json_it_value(it), "sha256"), NULL);
+        if (strcmp(sha, our_sha(manifest, json_it_key(it)))) {
+            printf("  differs: %s\n", json_it_key(it));
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Codes of layer 0 that differ: `bits` a code, packed words or int8. */
+static void count_codes(const struct st_file *a, const struct st_file *b, int bits, int64_t *differ,
+                        int64_t *total)
+{
+    *differ = *total = 0;
+    for (int64_t i = 0; i < b->n; i++) {
+        const char *name = b->entry[i].info.name;
+        const struct st_entry *mine = st_find(a, name);
+        bool packed = str_ends(name, ".weight_packed"),
+             plain = b->entry[i].info.dtype == DT_I8 && str_ends(name, ".weight");
+        if (!str_starts(name, "model.layers.0.") || (!packed && !plain))
+            continue;
+        assert_non_null(mine);
+        struct tensor_view x = st_view(a, mine), y = st_view(b, &b->entry[i]);
+        assert_int_equal(view_bytes(&x), view_bytes(&y));
+        const unsigned char *p = x.data, *q = y.data;
+        for (int64_t k = 0; k < view_bytes(&x) * 8 / bits; k++) {
+            int64_t at = k * bits;
+            unsigned d = (unsigned)(p[at / 8] ^ q[at / 8]) >> (at % 8) & ((1u << bits) - 1);
+            *differ += d != 0;
+        }
+        *total += view_bytes(&x) * 8 / bits;
+    }
+}
+
+static double share_of_codes(const char *name, const char *out_dir, int bits)
+{
+    struct err e = { 0 };
+    struct st_file a, b;
+    char mine[600], theirs[512];
+    int64_t differ, total;
+    snprintf(mine, sizeof mine, "%s/model.safetensors", out_dir);
+    /* the static recipe's file is byte-identical to the other's and left out of the archive */
+    snprintf(theirs, sizeof theirs, "%s/%s/model.safetensors", work,
+             strcmp(name, "gptq_w4a16_static") ? name : "gptq_w4a16_weight");
+    ok(st_open(mine, &a, &e), &e);
+    ok(st_open(theirs, &b, &e), &e);
+    count_codes(&a, &b, bits, &differ, &total);
+    st_close(&a);
+    st_close(&b);
+    printf("  layer 0: %lld of %lld codes differ\n", (long long)differ, (long long)total);
+    assert_true(total > 0);
+    return (double)differ / (double)total;
+}
+
+/* Weighted errors of every module against the peer's, as ratios of ours to theirs. */
+static void errors_within(const struct json *manifest, const struct json *peer, double slack)
+{
+    const struct json *ours = json_get(json_get(manifest, "predicate"), "modules"),
+                      *theirs = json_get(peer, "modules");
+    double sum_a = 0, sum_b = 0;
+    for (void *it = json_first(theirs); it; it = json_next(theirs, it)) {
+        double a = 0, b = 0;
+        assert_true(json_num(json_get(json_get(ours, json_it_key(it)), "weighted_error"), &a));
+        if (!json_num(json_get(json_it_value(it), "err_seq"), &b) &&
+            !json_num(json_get(json_it_value(it), "err_float"), &b))
+            fail_msg("no error of %s", json_it_key(it));
+        if (fabs(a / b - 1) > slack)
+            fail_msg("%s: weighted error %g, the peer's %g", json_it_key(it), a, b);
+        sum_a += a;
+        sum_b += b;
+    }
+    printf("  sum of weighted errors %.6g, the peer's %.6g\n", sum_a, sum_b);
+}
+
+static void check_row(const struct row *r)
+{
+    struct err e = { 0 };
+    char out_dir[400];
+    printf("%s\n", r->name);
+    struct json *m = run(r->name, out_dir, sizeof out_dir, &e);
+    if (r->kind == REFUSED || r->kind == WRONG) {
+        assert_null(m);
+        assert_int_equal(e.code, r->kind == REFUSED ? ERR_UNBUILT : ERR_INPUT);
+        assert_false(path_exists(out_dir));
+        return;
+    }
+    must(m, &e);
+    struct json *peer = peer_result(r->name);
+    if (r->kind == ALL_EXACT)
+        assert_int_equal(differing(m, peer, NULL), 0);
+    else {
+        assert_true(share_of_codes(r->name, out_dir, r->bits) <= r->codes);
+        if (r->kind == GPTQ) {
+            int bad = differing(m, peer, "_scale") + differing(m, peer, "_zero_point");
+            assert_true(bad == 0 || (strstr(r->name, "mse") && bad < 3));
+            errors_within(m, peer, 0.01);
+        }
+    }
+    json_free(peer);
+    json_free(m);
+}
+
+static void every_golden_recipe_meets_the_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_row(&rows[i]);
+}
+
+int main(void)
+{
+    if (!path_exists(FIXTURE "/golden.tar.xz")) {
+        printf("skipped: golden results of the peer (no ../shared)\n");
+        return 77;
+    }
+    log_setup(LOG_ERROR, LOG_TEXT);
+    if (!kernels_init(getenv("QPIPE_KERNELS"), 2))
+        return 1;
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_golden_recipe_meets_the_table) };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
