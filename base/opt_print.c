@@ -37,8 +37,8 @@ int opt_help(const struct opt *t, struct buf *out, struct err *e)
     for (const struct opt *o = t; o->name; o++) {
         char def[64];
         default_text(o, def);
-        if (buf_printf(out, e, "  %-28s %-10s %s%s%s (default %s)\n", o->name, opt_type_name(o->type), o->doc,
-                       o->unit ? "; unit: " : "", o->unit ? o->unit : "", def))
+        if (buf_printf(out, e, "  %-28s %-10s %s (%s%sdefault %s)\n", o->name, opt_type_name(o->type), o->doc,
+                       o->unit ? o->unit : "", o->unit ? ", " : "", def))
             return -1;
         if (o->type == OPT_ENUM) {
             if (buf_str(out, "                                          one of", e))

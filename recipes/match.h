@@ -12,13 +12,15 @@ struct match_module {
     bool quantizable;           /* Linear or Embedding */
 };
 struct match_result {
-    int group;          /* index in the config, or -1 */
-    const char *rule;   /* the entry that decided ("Linear", "re:.*lm_head"), borrowed; NULL: no entry matched */
-    struct src_pos at;  /* its place */
-    bool ignored;       /* rule is an ignore entry */
+    int group; /* index in the config, or -1 */
+    const char
+        *rule; /* the entry that decided ("Linear", "re:.*lm_head"), borrowed; NULL: no entry matched */
+    struct src_pos at; /* its place */
+    bool ignored;      /* rule is an ignore entry */
 };
 /* match_modules - result[n]. ERR_INPUT with position: an entry that matches nothing (unless listed optional or
  * allow_unmatched), an invalid pattern with its offset, a target that matches only modules which can not be
  * quantized, nothing left to quantize. notes: overlaps worth a line in the plan; may be NULL. */
-int match_modules(const struct quant_config *c, const struct match_module *m, size_t n, bool allow_unmatched, struct match_result *result, struct strs *notes, struct err *e);
+int match_modules(const struct quant_config *c, const struct match_module *m, size_t n, bool allow_unmatched,
+                  struct match_result *result, struct strs *notes, struct err *e);
 #endif

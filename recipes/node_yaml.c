@@ -409,7 +409,7 @@ static int read_document(struct reader *r)
     return err_at(r->e, ERR_INPUT, at, "the recipe is empty");
 }
 
-struct yaml_doc *yaml_parse(const char *text, size_t n, const char *name, struct err *e)
+struct yaml_doc *yaml_doc_parse(const char *text, size_t n, const char *name, struct err *e)
 {
     if (refuse_text(text, n, name, e))
         return NULL;
@@ -420,7 +420,7 @@ struct yaml_doc *yaml_parse(const char *text, size_t n, const char *name, struct
     d->name = mem_strdup(name, e);
     if (!d->name || !yaml_parser_initialize(&r.parser)) {
         err_nomem(e);
-        yaml_free(d);
+        yaml_doc_free(d);
         return NULL;
     }
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
@@ -430,15 +430,15 @@ struct yaml_doc *yaml_parse(const char *text, size_t n, const char *name, struct
         yaml_event_delete(&r.event);
     yaml_parser_delete(&r.parser);
     if (rc) {
-        yaml_free(d);
+        yaml_doc_free(d);
         return NULL;
     }
     return d;
 }
 
-const struct node *yaml_root(const struct yaml_doc *d) { return d->root; }
+const struct node *yaml_doc_root(const struct yaml_doc *d) { return d->root; }
 
-void yaml_free(struct yaml_doc *d)
+void yaml_doc_free(struct yaml_doc *d)
 {
     if (!d)
         return;
@@ -501,7 +501,7 @@ static int walk(struct yaml_doc *d, struct node *n, const struct var *vars, size
     return 0;
 }
 
-int yaml_substitute(struct yaml_doc *d, const struct var *vars, size_t n, struct err *e)
+int yaml_doc_substitute(struct yaml_doc *d, const struct var *vars, size_t n, struct err *e)
 {
     return walk(d, d->root, vars, n, e);
 }

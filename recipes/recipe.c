@@ -179,7 +179,7 @@ static int check_modifiers(const struct recipe *r, struct err *e)
 static int finish(struct builder *b, struct err *e)
 {
     if (!build_has(b->r, STAGE_MODIFIER)) {
-        struct src_pos at = yaml_root(b->r->doc)->at;
+        struct src_pos at = yaml_doc_root(b->r->doc)->at;
         return err_at(e, ERR_INPUT, at, "the recipe has no modifier; nothing would be done");
     }
     if (add_missing(b, STAGE_LOAD, &spec_load, e) || add_missing(b, STAGE_CALIBRATE, &spec_calibrate, e) ||
@@ -199,7 +199,7 @@ static bool is_native(const struct node *root)
 
 static int read_root(struct builder *b, struct err *e)
 {
-    const struct node *root = yaml_root(b->r->doc);
+    const struct node *root = yaml_doc_root(b->r->doc);
     struct var *vars = NULL;
     size_t n = 0;
     if (root->kind != NODE_MAP)
@@ -210,7 +210,7 @@ static int read_root(struct builder *b, struct err *e)
     bool had = node_get(root, "vars") || (b->args && b->args->n_set);
     int rc = collect_vars(node_get(root, "vars"), b->args, vars, &n, e);
     if (!rc && had)
-        rc = yaml_substitute(b->r->doc, vars, n, e);
+        rc = yaml_doc_substitute(b->r->doc, vars, n, e);
     mem_free(vars);
     if (rc)
         return -1;
@@ -228,7 +228,7 @@ int recipe_parse(const char *text, size_t n, const char *path, const struct reci
     char *dir = path_dir(path, e);
     out->path = dir ? mem_strdup(path, e) : NULL;
     b.base_dir = dir;
-    int rc = out->path && (out->doc = yaml_parse(text, n, out->path, e)) ? read_root(&b, e) : -1;
+    int rc = out->path && (out->doc = yaml_doc_parse(text, n, out->path, e)) ? read_root(&b, e) : -1;
     mem_free(dir);
     if (rc)
         recipe_release(out);
@@ -264,7 +264,7 @@ void recipe_release(struct recipe *r)
     mem_free(r->output);
     mem_free(r->math);
     strs_release(&r->notes);
-    yaml_free(r->doc);
+    yaml_doc_free(r->doc);
     memset(r, 0, sizeof *r);
 }
 

@@ -7,13 +7,14 @@
 
 struct recipe_stage {
     const struct stage_spec *spec;
-    void *options;             /* spec->size bytes, filled; owned */
-    bool *given;               /* one per option row: written in the recipe */
-    struct quant_config *quant; /* quantizes only; owned; n == 0 groups: inherits the schemes of earlier modifiers */
+    void *options; /* spec->size bytes, filled; owned */
+    bool *given;   /* one per option row: written in the recipe */
+    struct quant_config
+        *quant; /* quantizes only; owned; n == 0 groups: inherits the schemes of earlier modifiers */
     struct src_pos at;
-    char *group;               /* llm-compressor's group ("quant"), or NULL */
+    char *group; /* llm-compressor's group ("quant"), or NULL */
 };
-struct recipe_args {           /* from the command line; NULL: not given */
+struct recipe_args { /* from the command line; NULL: not given */
     const char *model, *dataset, *output, *seed;
     const struct var *set;
     size_t n_set;
@@ -21,21 +22,24 @@ struct recipe_args {           /* from the command line; NULL: not given */
 };
 struct recipe {
     char *path;
-    char *model, *output;      /* absolute or relative to the working folder; NULL: not said anywhere */
+    char *model, *output; /* absolute or relative to the working folder; NULL: not said anywhere */
     uint64_t seed;
     const struct dialect *dialect;
-    bool native;               /* grammar */
-    int threads_hint;          /* `threads:` or 0 */
-    char *math;                /* "exact" or "blas" */
-    struct recipe_stage *stage; /* in order; load first, save last, both always there (added when the file has none) */
+    bool native;      /* grammar */
+    int threads_hint; /* `threads:` or 0 */
+    char *math;       /* "exact" or "blas" */
+    struct recipe_stage
+        *stage; /* in order; load first, save last, both always there (added when the file has none) */
     size_t n;
-    struct strs notes;         /* what was accepted with another meaning than written: shown by plan and in the manifest */
+    struct strs
+        notes; /* what was accepted with another meaning than written: shown by plan and in the manifest */
     struct yaml_doc *doc;
 };
 /* recipe_read - a file. ERR_INPUT with file, line, column, what was found and expected, nearest word. Modifiers known but
  * not built yet pass here and are refused by recipe_refuse (so that plan can list all of them). */
 int recipe_read(const char *path, const struct recipe_args *args, struct recipe *out, struct err *e);
-int recipe_parse(const char *text, size_t n, const char *path, const struct recipe_args *args, struct recipe *out, struct err *e);
+int recipe_parse(const char *text, size_t n, const char *path, const struct recipe_args *args,
+                 struct recipe *out, struct err *e);
 void recipe_release(struct recipe *r);
 /* recipe_refuse - ERR_UNBUILT for the first stage that this version can not run, naming those that it can. */
 int recipe_refuse(const struct recipe *r, struct err *e);
