@@ -52,8 +52,9 @@ struct json *json_parse(const char *p, size_t n, const char *name, struct err *e
     json_error_t je = { 0 };
     starved = false;
     json_t *root = json_loadb(p, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
-    if (root)
+    if (root && !starved) /* a failed allocation can also just drop a character */
         return as_json(root);
+    json_decref(root);
     enum json_error_code why = json_error_code(&je);
     if (starved || why == json_error_out_of_memory) {
         err_nomem(e);

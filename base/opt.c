@@ -184,6 +184,13 @@ static int assign_enum(const struct opt *o, void *dst, const struct node *v, str
         }
     bad(o, v, e);
     const char *near = str_nearest(v->text, o->words, n, sizeof *o->words);
+    bool flags = false;
+    for (size_t i = 0; i < n; i++)
+        flags = flags || !strcmp(o->words[i], "true");
+    if (flags && !v->quoted && (str_same_nocase(v->text, "yes") || str_same_nocase(v->text, "on")))
+        near = "true";
+    if (flags && !v->quoted && (str_same_nocase(v->text, "no") || str_same_nocase(v->text, "off")))
+        near = "false";
     return near ? err_hint(e, "did you mean '%s'?", near) : -1;
 }
 

@@ -89,7 +89,9 @@ void quant_args_json(const struct quant_args *a, struct jw *w)
     jw_kstr(w, "strategy", strategy_words[a->strategy]);
     jw_kbool(w, "symmetric", a->symmetric);
     jw_kstr(w, "type", quant_type_words[a->type]);
-    torch_dtype(w, "zp_dtype", a->zp_dtype);
+    /* the peer writes its default only where there are zero points */
+    torch_dtype(w, "zp_dtype",
+                a->zp_dtype < 0 && !a->symmetric && a->type == QUANT_INT ? DT_I8 : a->zp_dtype);
     jw_end_object(w);
 }
 

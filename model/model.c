@@ -41,7 +41,7 @@ static int add_module(struct model *m, const struct part *p, int64_t block, int6
     o->group = -1;
     o->part = (int)p->id;
     o->row = row;
-    o->quantizable = p->kind == PART_LINEAR;
+    o->quantizable = p->kind == PART_LINEAR || p->kind == PART_EMBED;
     o->name = bind_name(m->arch, p, p->name, block, row, true, e);
     if (!o->name)
         return -1;

@@ -86,9 +86,20 @@ static int dispatch(int argc, char **argv, struct err *e)
     return rc;
 }
 
+/* OpenMP's workers spin between two loops unless the environment says otherwise before the library is loaded: with other work
+ * on the cores that costs milliseconds a loop (docs/decisions.md). So the program starts itself once more, saying so. */
+static void wait_patiently(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 0))
+        return;
+    execv("/proc/self/exe",
+          argv); /* returns only when it could not: then workers spin, and all else is the same */
+}
+
 int main(int argc, char **argv)
 {
     struct err e = { 0 };
+    wait_patiently(argv);
     setlocale(LC_CTYPE, "C.UTF-8"); /* names in archives; nothing else of the locale, ever */
     signals();
     int rc = dispatch(argc, argv, &e);

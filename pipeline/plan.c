@@ -10,7 +10,7 @@ static void calibration(const struct job *j, int64_t *samples, int64_t *length)
 {
     const struct calibrate_options *c = j->calibrate;
     *samples = c->samples;
-    *length = c->sequence_length ? c->sequence_length : j->load.model.max_positions;
+    *length = calibrate_length(j);
 }
 
 static void module_cost(const struct module_job *m, struct plan_cost *c)

@@ -31,6 +31,14 @@ int dataset_of(const struct job *j, const struct dataset_options *o, struct data
     return rc;
 }
 
+int64_t calibrate_length(const struct job *j)
+{
+    int64_t positions = j->load.model.max_positions;
+    if (j->calibrate->sequence_length)
+        return j->calibrate->sequence_length;
+    return positions > 0 && positions < 2048 ? positions : 2048;
+}
+
 int calibrate_run(struct job *j, struct err *e)
 {
     if (!j->needs_data)

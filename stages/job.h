@@ -80,6 +80,8 @@ struct module_job *job_module(const struct job *j, const char *name); /* NULL */
 /* ---- run time ---- */
 /* calibrate_run - reads the calibration text into j->data (only when needs_data). */
 int calibrate_run(struct job *j, struct err *e);
+/* calibrate_length - tokens of a calibration sequence at most: the recipe's, or the model's positions up to 2048. */
+int64_t calibrate_length(const struct job *j);
 /* pass_run - the pass over the model: every planned module is solved and given to j->saver. spill_dir: for activations. */
 int pass_run(struct job *j, const char *spill_dir, struct err *e);
 /* save_run - what no module claimed, side files and config.json; finishes the saver. dir: the output being written. */

@@ -54,23 +54,39 @@ static enum dtype scale_dtype(enum dtype weight)
     return weight == DT_F16 || weight == DT_BF16 ? weight : DT_F32;
 }
 
-static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
+static int plan_grid(struct module_job *m, const struct config_group *g, struct err *e)
 {
     const struct module *mod = m->module;
     if (m->dtype != DT_F32 && m->dtype != DT_F16 && m->dtype != DT_BF16)
-        return err_set(e, ERR_INPUT,
-                       "%s: weights of dtype %s can not be quantized; expected F32, F16 or BF16", mod->name,
+        return err_set(e, ERR_INPUT, "weights of dtype %s can not be quantized; expected F32, F16 or BF16",
                        dtypes[m->dtype].name);
     m->group = g;
     m->scheme = &g->scheme;
     m->grid = grid_for(&g->scheme.weights, e);
     if (!m->grid ||
         layout_init(&m->layout, &g->scheme.weights, mod->out, mod->in, scale_dtype(m->dtype), e) ||
-        observer_resolve(&g->scheme.weights, &m->observer, &m->observer_params, e) || refuse_tied(j, m, e))
-        return err_while(e, "planning module %s", mod->name);
+        observer_resolve(&g->scheme.weights, &m->observer, &m->observer_params, e))
+        return -1;
     m->layout.grid = m->grid->name;
     m->order = g->scheme.weights.actorder;
     return 0;
+}
+
+/* The rooms below know nothing of recipes: their errors get the place of the group and the module's name here. */
+static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
+{
+    struct err why = { 0 };
+    if (plan_grid(m, g, &why)) {
+        err_at(e, why.code, g->at.line ? g->at : m->match.at, "module '%s': %s", m->module->name, why.what);
+        return why.hint[0] ? err_hint(e, "%s", why.hint) : -1;
+    }
+    if (g->scheme.has_input &&
+        job_note(
+            j, e,
+            "config group '%s' quantizes activations: the runtime does; verify and eval measure its weights only",
+            g->name))
+        return -1;
+    return refuse_tied(j, m, e);
 }
 
 static int claim(struct job *j, int index, struct module_job *m, const struct match_result *r,

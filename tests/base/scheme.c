@@ -114,6 +114,13 @@ static void arguments_as_json_have_all_keys_sorted(void **state)
              "\"num_bits\": 4, \"observer\": \"mse\", \"observer_kwargs\": {\"norm\": 2.4}, "
              "\"scale_dtype\": \"torch.float8_e4m3fn\", \"strategy\": \"group\", \"symmetric\": true, "
              "\"type\": \"int\", \"zp_dtype\": null}");
+    b.len = 0;
+    a.symmetric = false;
+    jw_init(&w, &b, -1);
+    quant_args_json(&a, &w);
+    assert_int_equal(jw_done(&w, NULL), 0);
+    assert_non_null(strstr(b.p, "\"zp_dtype\": \"torch.int8\"")); /* written where there are zero points */
+    a.symmetric = true;
     buf_release(&b);
     char word[96];
     assert_string_equal(quant_args_word(&a, word), "4-bit int symmetric group 128");
