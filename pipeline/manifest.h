@@ -12,11 +12,18 @@
 int manifest_text(const struct job *j, const struct run_report *r, struct buf *out, struct err *e);
 
 struct recheck {
-    int64_t files, tensors, inputs; /* compared */
-    struct strs wrong;              /* a line each */
+    int64_t files, tensors, inputs, numbers; /* compared */
+    struct strs wrong;                       /* a line each */
 };
-/* recheck_dir - every digest of dir/manifest.json against what is on disk: files, tensors; with model: the inputs too;
+/* remeasure - the numbers of the manifest computed again: weight errors of every module against the original; with text
+ * (NULL: not) the output errors and the model's numbers, too. They are equal to the last digit or wrong. */
+int remeasure(const char *dir, const char *model, const char *text, const struct json *manifest,
+              struct recheck *r, struct err *e);
+/* recheck_dir - every digest of dir/manifest.json against what is on disk: files, tensors, the recipe; with model: the
+ * inputs and numbers too (with text all of them);
  * files that the manifest does not know are wrong, too (except signatures: *.sig). */
-int recheck_dir(const char *dir, const char *model, struct recheck *out, struct err *e);
+int recheck_dir(const char *dir, const char *model, const char *text, struct recheck *out, struct err *e);
+/* recheck_wrong - one more line. */
+int recheck_wrong(struct recheck *r, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
 void recheck_release(struct recheck *r);
 #endif

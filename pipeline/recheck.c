@@ -7,8 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-static int wrong(struct recheck *r, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
-static int wrong(struct recheck *r, struct err *e, const char *fmt, ...)
+int recheck_wrong(struct recheck *r, struct err *e, const char *fmt, ...)
 {
     char line[512];
     va_list ap;
@@ -41,9 +40,9 @@ static int compare_file(const char *dir, const char *name, const char *sha, cons
     int rc = hash_file(path, hex, &why);
     mem_free(path);
     if (rc)
-        return wrong(r, e, "%s file %s: %s", what, name, why.what);
+        return recheck_wrong(r, e, "%s file %s: %s", what, name, why.what);
     if (strcmp(hex, sha))
-        return wrong(r, e, "%s file %s: found sha256 %s, expected %s", what, name, hex, sha);
+        return recheck_wrong(r, e, "%s file %s: found sha256 %s, expected %s", what, name, hex, sha);
     return 0;
 }
 
@@ -69,7 +68,7 @@ static int check_strangers(const char *dir, const struct strs *known, struct rec
     for (size_t i = 0; !rc && i < names.n; i++)
         if (strcmp(names.v[i], MANIFEST_NAME) && !str_ends(names.v[i], ".sig") &&
             !strs_has(known, names.v[i]))
-            rc = wrong(r, e, "file %s stands in the folder and not in the manifest", names.v[i]);
+            rc = recheck_wrong(r, e, "file %s stands in the folder and not in the manifest", names.v[i]);
     strs_release(&names);
     return rc;
 }
@@ -87,18 +86,19 @@ static int check_tensors(const struct tensor_source *t, const struct json *list,
             return -1;
         r->tensors++;
         if (!t->find(t->self, name)) {
-            if (wrong(r, e, "%s tensor %s: is not there", what, name))
+            if (recheck_wrong(r, e, "%s tensor %s: is not there", what, name))
                 return -1;
             continue;
         }
         if (t->view(t->self, name, &v, e) || hash_bytes(v.data, (size_t)view_bytes(&v), hex, e))
             return -1;
         if (strcmp(hex, sha) &&
-            wrong(r, e, "%s tensor %s: found sha256 %s, expected %s", what, name, hex, sha))
+            recheck_wrong(r, e, "%s tensor %s: found sha256 %s, expected %s", what, name, hex, sha))
             return -1;
     }
     if (t->count != (int64_t)json_len(list))
-        return wrong(r, e, "%s: found %lld tensors, expected %zu", what, (long long)t->count, json_len(list));
+        return recheck_wrong(r, e, "%s: found %lld tensors, expected %zu", what, (long long)t->count,
+                             json_len(list));
     return 0;
 }
 
@@ -121,8 +121,39 @@ static int check_inputs(const char *model, const struct json *inputs, struct rec
     return rc;
 }
 
-static int check_all(const char *dir, const char *model, const struct json *m, const char *path,
-                     struct recheck *r, struct err *e)
+static int json_text(const struct json *j, struct buf *out, struct err *e)
+{
+    struct jw w;
+    jw_init(&w, out, -1);
+    jw_json(&w, j);
+    return jw_done(&w, e);
+}
+
+/* The resolved recipe beside the manifest says the same as the manifest. */
+static int check_recipe(const char *dir, const struct json *recorded, struct recheck *r, struct err *e)
+{
+    struct recipe recipe;
+    struct buf ours = { 0 }, theirs = { 0 };
+    struct jw w;
+    struct recipe_args none = { 0 };
+    char *path = path_join(dir, RECIPE_NAME, e);
+    int rc = path ? recipe_read(path, &none, &recipe, e) : -1;
+    mem_free(path);
+    if (rc)
+        return -1;
+    jw_init(&w, &ours, -1);
+    recipe_json(&recipe, &w);
+    rc = jw_done(&w, e) || json_text(recorded, &theirs, e) ? -1 : 0;
+    if (!rc && strcmp(ours.p, theirs.p))
+        rc = recheck_wrong(r, e, "%s says something else than the manifest's recipe", RECIPE_NAME);
+    buf_release(&ours);
+    buf_release(&theirs);
+    recipe_release(&recipe);
+    return rc;
+}
+
+static int check_all(const char *dir, const char *model, const char *text, const struct json *m,
+                     const char *path, struct recheck *r, struct err *e)
 {
     const struct json *subject = json_get(m, "subject"), *p = json_get(m, "predicate");
     const struct json *outputs = json_get(json_get(p, "outputs"), "tensors"), *inputs = json_get(p, "inputs");
@@ -140,19 +171,21 @@ static int check_all(const char *dir, const char *model, const struct json *m, c
     struct checkpoint c = { 0 };
     if (rc || r->wrong.n) /* a changed file says enough; its tensors may not even parse */
         return rc;
-    rc = checkpoint_open(dir, &c, e);
+    rc = check_recipe(dir, json_get(p, "recipe"), r, e) || checkpoint_open(dir, &c, e) ? -1 : 0;
     if (!rc)
         rc = check_tensors(&c.stored, outputs, "output", r, e);
     checkpoint_close(&c);
-    return !rc && model ? check_inputs(model, inputs, r, e) : rc;
+    if (!rc && model)
+        rc = check_inputs(model, inputs, r, e);
+    return !rc && model && !r->wrong.n ? remeasure(dir, model, text, m, r, e) : rc;
 }
 
-int recheck_dir(const char *dir, const char *model, struct recheck *out, struct err *e)
+int recheck_dir(const char *dir, const char *model, const char *text, struct recheck *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
     char *path = path_join(dir, MANIFEST_NAME, e);
-    struct json *m = path ? json_read(path, JSON_DEFAULT_LIMIT, e) : NULL;
-    int rc = m ? check_all(dir, model, m, path, out, e) : -1;
+    struct json *m = path ? json_read(path, JSON_BIG_LIMIT, e) : NULL;
+    int rc = m ? check_all(dir, model, text, m, path, out, e) : -1;
     json_free(m);
     mem_free(path);
     if (rc)

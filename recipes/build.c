@@ -5,6 +5,7 @@
 #include "recipes/quant_config.h"
 #include "recipes/specs.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -30,6 +31,32 @@ const struct opt quant_mixin_options[] = {
       .doc = "Group sizes must divide the features here." },
     { .name = NULL },
 };
+
+int build_note(struct builder *b, struct src_pos at, struct err *e, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+    int n = snprintf(text, sizeof text, "%.120s:%d: ", at.file ? at.file : "recipe", at.line);
+    va_start(ap, fmt);
+    vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
+    va_end(ap);
+    return strs_has(&b->r->notes, text) ? 0 : strs_add(&b->r->notes, text, e);
+}
+
+bool build_needs_data(const struct recipe_stage *s)
+{
+    const struct quant_config *q = s->quant;
+    if (s->spec->needs_data || (q && q->has_kv_cache))
+        return true;
+    for (size_t i = 0; q && i < q->n; i++) {
+        const struct quant_scheme *g = &q->group[i].scheme;
+        if ((g->has_input && g->input.dynamic != DYNAMIC_TRUE) ||
+            (g->has_output && g->output.dynamic != DYNAMIC_TRUE) ||
+            (g->has_weights && strstr(g->weights.observer, "imatrix")))
+            return true;
+    }
+    return false;
+}
 
 bool build_has(const struct recipe *r, enum stage_kind kind)
 {
@@ -75,6 +102,33 @@ struct reading {
 
 static bool takes_mixin(const struct reading *d) { return d->spec->quantizes || d->old_form; }
 
+/* An option of the release that the recipe pins, gone since: harmless when it says what is done anyway. */
+static int former_option(struct builder *b, const struct former *f, const struct node *key,
+                         const struct node *value, struct err *e)
+{
+    bool same = !f->same || (!strcmp(f->same, "null") && node_is_null(value)) ||
+                (value->kind == NODE_SCALAR && str_same_nocase(f->same, value->text));
+    if (same)
+        return build_note(b, key->at, e, "%s: option '%s' of llm-compressor %s changes nothing here",
+                          f->spec->name, key->text, b->r->dialect->name);
+    err_at(e, ERR_INPUT, value->at, "%s: found %s, expected %s", key->text, node_what(value), f->same);
+    return err_hint(e, "%s", f->instead);
+}
+
+/* A word in one option that sets another one. */
+static const struct {
+    const char *option, *word, *other;
+} shorthands[] = { { "dampening_frac", "auto", "damping" } };
+
+static const struct opt *own_option(const struct stage_spec *spec, const char *key, const struct node *value)
+{
+    for (size_t i = 0; i < sizeof shorthands / sizeof *shorthands; i++)
+        if (!strcmp(shorthands[i].option, key) && value->kind == NODE_SCALAR &&
+            !strcmp(shorthands[i].word, value->text) && opt_find(spec->options, shorthands[i].other))
+            return opt_find(spec->options, shorthands[i].other);
+    return opt_find(spec->options, key);
+}
+
 static int unknown_key(const struct reading *d, const struct node *key, struct err *e)
 {
     for (const struct opt_gone *g = d->spec->gone; g && g->name; g++)
@@ -93,11 +147,18 @@ static int unknown_key(const struct reading *d, const struct node *key, struct e
 static int read_key(struct builder *b, struct reading *d, const struct node *key, const struct node *value,
                     struct err *e)
 {
-    const struct opt *o = opt_find(d->spec->options, key->text);
+    const struct opt *o = own_option(d->spec, key->text, value);
+    const struct former *f = specs_former(d->spec, key->text, b->r->dialect);
     if (o) {
-        if (o->flags & OPT_NATIVE && !b->r->native && d->spec->kind == STAGE_MODIFIER)
-            return unknown_key(d, key, e);
-        d->stage->given[o - d->spec->options] = true;
+        bool *given = &d->stage->given[o - d->spec->options];
+        if (o->flags & OPT_NATIVE && !b->r->native) {
+            err_at(e, ERR_INPUT, key->at, "%s: %s is qpipe's own and unknown to llm-compressor's grammar",
+                   key->text, o->name);
+            return err_hint(e, "use it in a recipe with version: 1 and stages:");
+        }
+        if (*given)
+            return err_at(e, ERR_INPUT, key->at, "%s: %s is said by another option, too", key->text, o->name);
+        *given = true;
         if (!strcmp(o->name, "actorder"))
             d->actorder_at = value->at;
         if (value->kind == NODE_SCALAR && !strcmp(o->name, "actorder") &&
@@ -114,33 +175,38 @@ static int read_key(struct builder *b, struct reading *d, const struct node *key
     }
     if (d->spec->kind == STAGE_MODIFIER && !b->r->native && (o = opt_find(base_options, key->text)))
         return opt_assign(o, &d->base, value, b->base_dir, e);
-    return unknown_key(d, key, e);
+    return f ? former_option(b, f, key, value, e) : unknown_key(d, key, e);
 }
 
 static int attach_quant(struct builder *b, struct reading *d, size_t index, struct err *e)
 {
     struct recipe_stage *s = &b->r->stage[index];
-    const struct gptq_options *g = s->spec == &spec_gptq ? s->options : NULL;
+    struct gptq_options *g = s->spec == &spec_gptq ? s->options : NULL;
     struct quant_context c = { .who = s->spec->name,
                                .at = s->at,
                                .dialect = b->r->dialect,
+                               .native = b->r->native,
                                .gptq = g != NULL,
+                               .actorder_given = d->actorder_at.line != 0,
                                .actorder = g ? g->actorder : GPTQ_NONE,
                                .actorder_at = d->actorder_at.line ? d->actorder_at : s->at,
                                .notes = &b->r->notes };
     s->quant = mem_alloc(sizeof *s->quant, e);
-    return s->quant ? quant_config_read(&d->raw, &c, s->quant, e) : -1;
+    if (!s->quant || quant_config_read(&d->raw, &c, s->quant, e))
+        return -1;
+    if (g && !c.actorder_given) /* its groups all say it by now */
+        g->actorder = GPTQ_NOT_GIVEN;
+    return 0;
 }
 
 /* The older one-modifier form of a transform: it and a QuantizationModifier behind it. */
 static int split(struct builder *b, struct reading *d, struct src_pos at, struct err *e)
 {
-    char text[200];
-    snprintf(
-        text, sizeof text,
-        "line %d: %s with targets, ignore or a scheme is the older form; read as %s and QuantizationModifier",
-        at.line, d->spec->name, d->spec->name);
-    if (strs_add(&b->r->notes, text, e) || !add_stage(b->r, &spec_rtn, at, e))
+    const char *name = d->spec->name;
+    if (build_note(b, at, e,
+                   "%s with targets, ignore or a scheme is the older form; read as %s and QuantizationModifier",
+                   name, name) ||
+        !add_stage(b->r, &spec_rtn, at, e))
         return -1;
     return attach_quant(b, d, b->r->n - 1, e);
 }
@@ -159,8 +225,11 @@ int build_stage(struct builder *b, const struct stage_spec *spec, const struct n
                     node_what(options));
     for (size_t i = 0; !rc && options && options->kind == NODE_MAP && i < options->n; i++)
         rc = read_key(b, &d, options->key[i], options->item[i], e);
-    if (!rc && group && !(d.stage->group = mem_strdup(group, e)))
+    const char *named = d.base.group ? d.base.group : group;
+    if (!rc && named && !(d.stage->group = mem_strdup(named, e)))
         rc = -1;
+    if (!rc)
+        rc = specs_check(spec, d.stage->options, options, at, e);
     if (!rc && spec->quantizes)
         rc = attach_quant(b, &d, index, e);
     if (!rc && d.old_form && d.mixin_used)
@@ -173,13 +242,16 @@ int build_named(struct builder *b, const struct node *name, const struct node *o
                 struct err *e)
 {
     const struct stage_spec *spec = stage_spec_find(name->text);
-    if (spec)
+    if (spec && (b->r->native || !strcmp(spec->name, name->text)) &&
+        (b->r->native || spec->kind == STAGE_MODIFIER))
         return build_stage(b, spec, options, name->at, group, e);
     const char *names[64];
     size_t n = 0;
-    for (; stage_specs[n] && n < 64; n++)
-        names[n] = stage_specs[n]->name;
-    err_at(e, ERR_INPUT, name->at, "found '%s', expected a stage or modifier", name->text);
+    for (const struct stage_spec *const *s = stage_specs; *s && n < 64; s++)
+        if (b->r->native || (*s)->kind == STAGE_MODIFIER)
+            names[n++] = (*s)->name;
+    err_at(e, ERR_INPUT, name->at, "found '%.80s', expected %s", name->text,
+           b->r->native ? "a stage or modifier" : "a modifier");
     const char *near = str_nearest(name->text, names, n, sizeof *names);
     return near ? err_hint(e, "did you mean '%s'?", near) : err_hint(e, "`qpipe list modifiers` prints them");
 }

@@ -13,7 +13,11 @@ static int not_a_map(const struct node *key, const struct node *n, const char *w
 static int read_modifiers(struct builder *b, const struct node *key, const struct node *n, struct err *e)
 {
     char group[128];
-    snprintf(group, sizeof group, "%.*s", (int)(strlen(key->text) - strlen("_modifiers")), key->text);
+    size_t len = strlen(key->text) - strlen("_modifiers");
+    if (len >= sizeof group)
+        return err_at(e, ERR_LIMIT, key->at, "the name of a group has %zu bytes, expected at most %zu", len,
+                      sizeof group - 1);
+    snprintf(group, sizeof group, "%.*s", (int)len, key->text);
     if (n->kind == NODE_LIST) { /* an ordered list; the peer drops it */
         for (size_t i = 0; i < n->n; i++) {
             const struct node *m = n->item[i];
@@ -32,6 +36,14 @@ static int read_modifiers(struct builder *b, const struct node *key, const struc
     return 0;
 }
 
+/* A key that the peer stores and never reads; `train` was another program. */
+static int check_run_type(const struct node *n, struct err *e)
+{
+    if (node_is_null(n) || (n->kind == NODE_SCALAR && !strcmp(n->text, "oneshot")))
+        return 0;
+    return err_at(e, ERR_INPUT, n->at, "run_type: found %s, expected oneshot", node_what(n));
+}
+
 static int read_stage(struct builder *b, const struct node *key, const struct node *n, struct err *e)
 {
     if (n->kind != NODE_MAP || !n->n)
@@ -40,6 +52,11 @@ static int read_stage(struct builder *b, const struct node *key, const struct no
         const struct node *k = n->key[i];
         if (str_ends(k->text, "_modifiers") && strlen(k->text) > strlen("_modifiers")) {
             if (read_modifiers(b, k, n->item[i], e))
+                return -1;
+            continue;
+        }
+        if (!strcmp(k->text, "run_type")) {
+            if (check_run_type(n->item[i], e))
                 return -1;
             continue;
         }
@@ -89,6 +106,9 @@ static int read_top(struct builder *b, const struct node *key, const struct node
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!strcmp(key->text, own[i].name))
             return build_stage(b, own[i].spec, value, key->at, NULL, e);
+    bool empty = node_is_null(value) || (value->kind == NODE_MAP && !value->n);
+    if (!strcmp(key->text, "args") && empty)
+        return 0;
     if (opt_find(head_options, key->text) || str_starts(key->text, "x-"))
         return 0;
     return unknown_top(key, value, e);

@@ -8,7 +8,16 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { MAX_BYTES = 1 << 20, MAX_DEPTH = 64, MAX_NODES = 100000 };
+/* MAX_TEXT: bytes of all texts once aliases and variables are expanded. MAX_KEYS of one mapping and MAX_ANCHORS bound what
+ * looking for duplicates and names may cost. */
+enum {
+    MAX_BYTES = 1 << 20,
+    MAX_DEPTH = 64,
+    MAX_NODES = 100000,
+    MAX_TEXT = 4 << 20,
+    MAX_KEYS = 1024,
+    MAX_ANCHORS = 1024
+};
 
 /* Everything that a document owns, freed together. */
 struct block {
@@ -19,6 +28,8 @@ struct anchor {
     const char *name;
     struct node *node;
     int64_t weight; /* nodes that an alias to it stands for */
+    int64_t text;   /* bytes of text in them */
+    int height;     /* levels below it */
     bool open;      /* its own contents are still being read */
 };
 struct yaml_doc {
@@ -27,13 +38,15 @@ struct yaml_doc {
     struct block *blocks;
     struct anchor *anchors;
     int64_t nodes; /* after expansion */
+    int64_t text;  /* bytes, after expansion */
+    int n_anchors;
 };
 struct reader {
     struct yaml_doc *d;
     yaml_parser_t parser;
     yaml_event_t event;
     bool has_event;
-    int depth;
+    int depth, highest; /* levels open now, and reached since the innermost open anchor */
     struct err *e;
 };
 
@@ -92,19 +105,37 @@ static int next(struct reader *r)
     return 0;
 }
 
-static int count(struct reader *r, int64_t n, const yaml_mark_t *at)
+static int count(struct reader *r, int64_t n, int64_t text)
 {
+    struct src_pos at = pos(r->d, &r->event.start_mark);
     r->d->nodes += n;
-    if (r->d->nodes <= MAX_NODES)
+    r->d->text += text;
+    if (r->d->nodes > MAX_NODES)
+        return err_at(r->e, ERR_LIMIT, at,
+                      "found more than %d values once aliases are expanded, expected at most that",
+                      MAX_NODES);
+    if (r->d->text > MAX_TEXT)
+        return err_at(r->e, ERR_LIMIT, at,
+                      "found more than %d bytes of text once aliases are expanded, expected at most that",
+                      MAX_TEXT);
+    return 0;
+}
+
+/* Levels that are open and `more` of them below. */
+static int check_depth(struct reader *r, int more)
+{
+    if (r->depth + more > r->highest)
+        r->highest = r->depth + more;
+    if (r->depth + more <= MAX_DEPTH)
         return 0;
-    return err_at(r->e, ERR_LIMIT, pos(r->d, at),
-                  "found more than %d values once aliases are expanded, expected at most that", MAX_NODES);
+    return err_at(r->e, ERR_LIMIT, pos(r->d, &r->event.start_mark),
+                  "found more than %d levels of nesting, expected at most that", MAX_DEPTH);
 }
 
 static struct node *new_node(struct reader *r, enum node_kind kind)
 {
     struct node *n = own(r->d, sizeof *n, r->e);
-    if (!n || count(r, 1, &r->event.start_mark))
+    if (!n || count(r, 1, 0))
         return NULL;
     n->kind = kind;
     n->at = pos(r->d, &r->event.start_mark);
@@ -126,6 +157,9 @@ static int open_anchor(struct reader *r, const yaml_char_t *name, struct node *n
     *out = NULL;
     if (!name)
         return 0;
+    if (++r->d->n_anchors > MAX_ANCHORS)
+        return err_at(r->e, ERR_LIMIT, n->at, "found more than %d anchors, expected at most that",
+                      MAX_ANCHORS);
     struct anchor *a = own(r->d, sizeof *a, r->e);
     if (!a)
         return -1;
@@ -135,6 +169,9 @@ static int open_anchor(struct reader *r, const yaml_char_t *name, struct node *n
     a->node = n;
     a->open = true;
     a->weight = r->d->nodes;
+    a->text = r->d->text;
+    a->height = r->highest; /* kept for the anchors around this one */
+    r->highest = r->depth;
     a->next = r->d->anchors;
     r->d->anchors = a;
     *out = a;
@@ -147,6 +184,11 @@ static void close_anchor(struct reader *r, struct anchor *a)
         return;
     a->open = false;
     a->weight = r->d->nodes - a->weight + 1;
+    a->text = r->d->text - a->text;
+    int around = a->height;
+    a->height = r->highest - r->depth;
+    if (around > r->highest)
+        r->highest = around;
 }
 
 static struct node *read_alias(struct reader *r)
@@ -162,7 +204,7 @@ static struct node *read_alias(struct reader *r)
         err_at(r->e, ERR_INPUT, at, "alias '*%s' stands inside its own anchor", name);
         return NULL;
     }
-    return count(r, a->weight, &r->event.start_mark) ? NULL : a->node;
+    return count(r, a->weight, a->text) || check_depth(r, a->height) ? NULL : a->node;
 }
 
 static int refuse_tag(struct reader *r, const yaml_char_t *tag, bool *is_str)
@@ -190,6 +232,8 @@ static struct node *read_scalar(struct reader *r)
         err_at(r->e, ERR_INPUT, n->at, "found a NUL character inside a text");
         return NULL;
     }
+    if (count(r, 0, (int64_t)len))
+        return NULL;
     n->text = own_text(r->d, text, len, r->e);
     n->quoted = str || r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     close_anchor(r, a);
@@ -258,6 +302,8 @@ static int read_pairs(struct reader *r, struct nodes *keys, struct nodes *values
             return -1;
         if (key->kind != NODE_SCALAR)
             return err_at(r->e, ERR_INPUT, key->at, "found %s as a key, expected a word", node_what(key));
+        if (keys->n == MAX_KEYS)
+            return err_at(r->e, ERR_LIMIT, key->at, "found more than %d keys in a mapping", MAX_KEYS);
         if (refuse_duplicate(r, keys, key) || push(keys, key, r->e) || next(r))
             return -1;
         struct node *value = read_node(r);
@@ -279,17 +325,24 @@ static int merge_from(struct reader *r, const struct node *from, struct nodes *k
 {
     if (from->kind == NODE_LIST) {
         for (size_t i = 0; i < from->n; i++)
-            if (from->item[i]->kind != NODE_MAP || merge_from(r, from->item[i], keys, values))
+            if (from->item[i]->kind == NODE_MAP) {
+                if (merge_from(r, from->item[i], keys, values))
+                    return -1;
+            } else
                 return err_at(r->e, ERR_INPUT, from->item[i]->at, "found %s under '<<', expected a mapping",
                               node_what(from->item[i]));
         return 0;
     }
     if (from->kind != NODE_MAP)
         return err_at(r->e, ERR_INPUT, from->at, "found %s under '<<', expected a mapping", node_what(from));
-    for (size_t i = 0; i < from->n; i++)
-        if (!has_key(keys, from->key[i]->text) &&
-            (push(keys, from->key[i], r->e) || push(values, from->item[i], r->e)))
+    for (size_t i = 0; i < from->n; i++) {
+        if (has_key(keys, from->key[i]->text))
+            continue;
+        if (keys->n == MAX_KEYS)
+            return err_at(r->e, ERR_LIMIT, from->at, "found more than %d keys in a merged mapping", MAX_KEYS);
+        if (push(keys, from->key[i], r->e) || push(values, from->item[i], r->e))
             return -1;
+    }
     return 0;
 }
 
@@ -323,11 +376,9 @@ static struct node *read_collection(struct reader *r, enum node_kind kind, const
     struct node *n = new_node(r, kind);
     if (!n || open_anchor(r, name, n, &a))
         return NULL;
-    if (++r->depth > MAX_DEPTH) {
-        err_at(r->e, ERR_LIMIT, n->at, "found more than %d levels of nesting, expected at most that",
-               MAX_DEPTH);
+    if (check_depth(r, 1))
         return NULL;
-    }
+    r->depth++;
     int rc = kind == NODE_LIST ? read_items(r, &values) : read_pairs(r, &keys, &values);
     if (!rc && kind == NODE_MAP)
         rc = merge(r, &keys, &values);
@@ -377,17 +428,33 @@ static int refuse_deep(const char *p, size_t n, const char *name, struct err *e)
     return 0;
 }
 
+/* A place by its byte. Columns count characters, as libyaml's do. */
+static struct src_pos place(const char *p, size_t byte, const char *name)
+{
+    struct src_pos at = { name, 1, 1 };
+    for (size_t i = 0; i < byte; i++) {
+        at.col += ((unsigned char)p[i] & 0xC0) != 0x80;
+        if (p[i] == '\n') {
+            at.line++;
+            at.col = 1;
+        }
+    }
+    return at;
+}
+
 static int refuse_text(const char *p, size_t n, const char *name, struct err *e)
 {
     if (n > MAX_BYTES)
         return err_set(e, ERR_LIMIT, "%s: found %zu bytes, expected at most %d", name, n, MAX_BYTES);
     size_t valid = utf8_valid(p, n);
-    if (valid < n) {
-        struct src_pos at = { name, 1, 0 };
-        for (size_t i = 0; i < valid; i++)
-            at.line += p[i] == '\n';
-        return err_at(e, ERR_INPUT, at, "byte %zu is not valid UTF-8", valid);
+    for (size_t i = 0; i < valid; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if ((c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F)
+            return err_at(e, ERR_INPUT, place(p, i, name), "found the control character 0x%02X", c);
     }
+    if (valid < n)
+        return err_at(e, ERR_INPUT, place(p, valid, name), "byte 0x%02X at offset %zu is not valid UTF-8",
+                      (unsigned char)p[valid], valid);
     return refuse_deep(p, n, name, e);
 }
 
@@ -453,12 +520,17 @@ void yaml_doc_free(struct yaml_doc *d)
 
 /* ---- variables ---- */
 
-static int put_value(struct buf *out, const struct node *n, const char *name, size_t len,
-                     const struct var *vars, size_t n_vars, struct err *e)
+static const struct var *find_var(const struct var *vars, size_t n, const char *name, size_t len)
 {
-    for (size_t i = 0; i < n_vars; i++)
+    for (size_t i = 0; i < n; i++)
         if (strlen(vars[i].name) == len && !memcmp(vars[i].name, name, len))
-            return buf_str(out, vars[i].value, e);
+            return &vars[i];
+    return NULL;
+}
+
+static int unknown_var(const struct node *n, const char *name, size_t len, const struct var *vars,
+                       size_t n_vars, struct err *e)
+{
     char word[64];
     snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), name);
     err_at(e, ERR_INPUT, n->at, "found ${%s}, expected a name of vars:", word);
@@ -467,34 +539,61 @@ static int put_value(struct buf *out, const struct node *n, const char *name, si
                 : err_hint(e, "add it under vars:, or write $$ for a dollar");
 }
 
+static int expand(const struct node *n, const struct var *vars, size_t n_vars, struct buf *out, struct err *e)
+{
+    for (const char *p = n->text; *p;) {
+        size_t plain = strcspn(p, "$");
+        const char *end = p[plain] && p[plain + 1] == '{' ? strchr(p + plain, '}') : NULL;
+        if (!end)
+            plain += p[plain] == '$'; /* $$ is one dollar; a lone one stands for itself */
+        if (out->len > MAX_TEXT)
+            return err_at(e, ERR_LIMIT, n->at, "a text grows above %d bytes by its variables", MAX_TEXT);
+        if (buf_add(out, p, plain, e))
+            return -1;
+        p += plain;
+        if (!end) {
+            p += plain && p[-1] == '$' && *p == '$';
+            continue;
+        }
+        const struct var *v = find_var(vars, n_vars, p + 2, (size_t)(end - p - 2));
+        if (!v)
+            return unknown_var(n, p + 2, (size_t)(end - p - 2), vars, n_vars, e);
+        if (buf_str(out, v->value, e))
+            return -1;
+        p = end + 1;
+    }
+    return 0;
+}
+
+/* A text that is one variable and nothing else means what the variable's value means unquoted. */
 static int substitute(struct yaml_doc *d, struct node *n, const struct var *vars, size_t n_vars,
                       struct err *e)
 {
     struct buf out = { 0 };
-    int rc = buf_reserve(&out, 1, e);
-    for (const char *p = n->text; !rc && *p;) {
-        const char *end = p[0] == '$' && p[1] == '{' ? strchr(p, '}') : NULL;
-        if (end) {
-            rc = put_value(&out, n, p + 2, (size_t)(end - p - 2), vars, n_vars, e);
-            p = end + 1;
-        } else {
-            p += p[0] == '$' && p[1] == '$';
-            rc = buf_add(&out, p++, 1, e);
-        }
-    }
+    bool whole =
+        n->text[0] == '$' && n->text[1] == '{' && strchr(n->text, '}') == n->text + strlen(n->text) - 1;
+    int rc = buf_reserve(&out, 1, e) || expand(n, vars, n_vars, &out, e) ? -1 : 0;
     if (!rc && !(n->text = own_text(d, out.p, out.len, e)))
         rc = -1;
+    if (!rc && whole)
+        n->quoted = false;
     buf_release(&out);
     return rc;
 }
 
+/* Nodes of aliases are met again and again: substituted once, their text counted each time. */
 static int walk(struct yaml_doc *d, struct node *n, const struct var *vars, size_t n_vars, struct err *e)
 {
-    if (n->substituted)
-        return 0;
-    n->substituted = true;
-    if (n->kind == NODE_SCALAR)
-        return strchr(n->text, '$') ? substitute(d, n, vars, n_vars, e) : 0;
+    if (n->kind == NODE_SCALAR) {
+        if (!n->substituted && strchr(n->text, '$') && substitute(d, n, vars, n_vars, e))
+            return -1;
+        n->substituted = true;
+        d->text += (int64_t)strlen(n->text);
+        return d->text <= MAX_TEXT
+                   ? 0
+                   : err_at(e, ERR_LIMIT, n->at,
+                            "found more than %d bytes of text once variables are expanded", MAX_TEXT);
+    }
     for (size_t i = 0; i < n->n; i++)
         if (walk(d, n->item[i], vars, n_vars, e))
             return -1;
@@ -503,5 +602,6 @@ static int walk(struct yaml_doc *d, struct node *n, const struct var *vars, size
 
 int yaml_doc_substitute(struct yaml_doc *d, const struct var *vars, size_t n, struct err *e)
 {
+    d->text = 0;
     return walk(d, d->root, vars, n, e);
 }

@@ -76,10 +76,11 @@ struct stage_spec {
     const char *doc;
     const struct opt *options; /* over the struct above; ends with name == NULL */
     const struct opt_gone *gone;
-    size_t size;    /* of the struct */
-    bool quantizes; /* takes scheme, targets, ignore, config_groups, ... into a quant_config */
-    const char
-        *unbuilt; /* NULL: built. Else why it is refused at plan time: "not built yet (known from ...)" */
+    size_t size;         /* of the struct */
+    bool quantizes;      /* takes scheme, targets, ignore, config_groups, ... into a quant_config */
+    const char *unbuilt; /* NULL: built. Else why it is refused at plan time */
+    bool needs_data;     /* whatever its schemes are */
+    bool transforms;     /* prepares weights for a quantizer: stands before all of them, and one follows */
 };
 extern const struct stage_spec *const stage_specs[];        /* ends with NULL */
 const struct stage_spec *stage_spec_find(const char *name); /* by name or alias, case counts; NULL */

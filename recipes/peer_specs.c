@@ -56,7 +56,7 @@ static const struct opt awq_table[] = {
       .def = 1,
       .words = duos,
       .doc = "Use weights as well as activations in the scales." },
-    INT("n_grid", n_grid, 20, 3, 10000, "points", "Ratios that are tried."),
+    INT("n_grid", n_grid, 20, 2, 10000, "points", "Ratios that are tried; at least 3 with duo_scaling."),
     STR("offload_device", offload_device, NULL, "Where inputs are kept in llm-compressor."),
     END,
 };
@@ -162,29 +162,45 @@ static const struct opt autoround_table[] = {
 };
 static const struct opt imatrix_table[] = { NODE("ignore", ignore, "Modules that are left out."), END };
 
-#define SPEC(id, n, d, t, g, q) \
-    const struct stage_spec id = { n, "", STAGE_MODIFIER, d, t, g, sizeof(struct peer_options), q, UNBUILT }
+int specs_check(const struct stage_spec *spec, const void *options, const struct node *map, struct src_pos at,
+                struct err *e)
+{
+    const struct peer_options *o = options;
+    const struct node *n = node_get(map, "n_grid");
+    if (spec == &spec_awq && o->duo && o->n_grid < 3)
+        return err_at(e, ERR_INPUT, n ? n->at : at,
+                      "n_grid: found %lld with duo_scaling, expected an integer in [3, 10000] points",
+                      (long long)o->n_grid);
+    return 0;
+}
+
+#define SPEC(id, n, d, t, g, q, data, smooth)                                                            \
+    const struct stage_spec id = { n, "",      STAGE_MODIFIER, d,     t, g, sizeof(struct peer_options), \
+                                   q, UNBUILT, data,           smooth }
 SPEC(spec_awq, "AWQModifier", "Scales channels by activation-aware search (arXiv:2306.00978).", awq_table,
-     awq_gone, false);
+     awq_gone, false, true, true);
 SPEC(spec_smoothquant, "SmoothQuantModifier", "Moves activation outliers into weights (arXiv:2211.10438).",
-     smooth_table, smooth_gone, false);
+     smooth_table, smooth_gone, false, true, true);
 SPEC(spec_logeq, "LogarithmicEqualizationModifier", "SmoothQuant with logarithmic scales (an old name).",
-     smooth_table, smooth_gone, false);
+     smooth_table, smooth_gone, false, true, true);
 SPEC(spec_sparsegpt, "SparseGPTModifier", "One-shot pruning with the Hessian (arXiv:2301.00774).",
-     sparsegpt_table, NULL, false);
+     sparsegpt_table, NULL, false, true, false);
 SPEC(spec_wanda, "WandaPruningModifier", "Pruning by weight times activation norm (arXiv:2306.11695).",
-     wanda_table, NULL, false);
-SPEC(spec_magnitude, "MagnitudePruningModifier", "Pruning by magnitude.", magnitude_table, NULL, false);
-SPEC(spec_constant, "ConstantPruningModifier", "Keeps zeros that are there.", constant_table, NULL, false);
-SPEC(spec_reap, "REAPPruningModifier", "Drops experts by router-weighted saliency.", reap_table, NULL, false);
-SPEC(spec_spinquant, "SpinQuantModifier", "Rotations folded into weights (arXiv:2405.16406).", spin_table,
-     NULL, false);
-SPEC(spec_quip, "QuIPModifier", "Incoherence rotations a Linear (arXiv:2307.13304).", quip_table, NULL,
+     wanda_table, NULL, false, true, false);
+SPEC(spec_magnitude, "MagnitudePruningModifier", "Pruning by magnitude.", magnitude_table, NULL, false, false,
      false);
+SPEC(spec_constant, "ConstantPruningModifier", "Keeps zeros that are there.", constant_table, NULL, false,
+     false, false);
+SPEC(spec_reap, "REAPPruningModifier", "Drops experts by router-weighted saliency.", reap_table, NULL, false,
+     true, false);
+SPEC(spec_spinquant, "SpinQuantModifier", "Rotations folded into weights (arXiv:2405.16406).", spin_table,
+     NULL, false, false, false);
+SPEC(spec_quip, "QuIPModifier", "Incoherence rotations a Linear (arXiv:2307.13304).", quip_table, NULL, false,
+     false, false);
 SPEC(spec_autoround, "AutoRoundModifier", "Rounding trained by sign descent (arXiv:2309.05516).",
-     autoround_table, NULL, true);
+     autoround_table, NULL, true, true, false);
 SPEC(spec_imatrix, "IMatrixGatherer", "Gathers E[x^2] for imatrix_mse (llm-compressor 0.11 and 0.12).",
-     imatrix_table, NULL, false);
+     imatrix_table, NULL, false, true, false);
 
 #undef S
 #define S base_fields

@@ -179,6 +179,26 @@ int quant_observer_set(const struct node *n, struct quant_args *a, struct err *e
     return set_observer(n->text, n->at, a, e);
 }
 
+int quant_observer_check(const struct quant_args *a, struct src_pos at, struct err *e)
+{
+    const struct {
+        const char *name;
+        double v;
+    } given[] = { { "maxshrink", a->obs_maxshrink },
+                  { "patience", a->obs_patience },
+                  { "grid", a->obs_grid },
+                  { "norm", a->obs_norm },
+                  { "averaging_constant", a->obs_averaging } };
+    const struct known_observer *o = a->observer[0] ? find_observer(a->observer, at, e) : NULL;
+    if (a->observer[0] && !o)
+        return -1;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (!isnan(given[i].v) && (!o || !opt_find(o->kwargs, given[i].name)))
+            return err_at(e, ERR_INPUT, at, "observer_kwargs: found '%s', which observer %s has not",
+                          given[i].name, o ? o->name : "null");
+    return 0;
+}
+
 void quant_observer_default(struct quant_args *a, enum args_role role, double maxshrink)
 {
     const char *name = role == ARGS_WEIGHTS          ? "memoryless_minmax"

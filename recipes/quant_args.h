@@ -8,6 +8,8 @@ int quant_args_read(const struct node *n, enum args_role role, struct quant_args
                     struct err *e);
 /* quant_observer_set - a name from a mixin option (weight_observer: ...), checked. */
 int quant_observer_set(const struct node *n, struct quant_args *a, struct err *e);
+/* quant_observer_check - every parameter that is given is one of the observer's. */
+int quant_observer_check(const struct quant_args *a, struct src_pos at, struct err *e);
 /* quant_observer_default - the name that null stands for in a role. */
 void quant_observer_default(struct quant_args *a, enum args_role role, double maxshrink);
 #endif

@@ -9,10 +9,24 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { MAX_GROUP_NAME = 200 };
 struct scheme_raw {
     const struct node *targets, *weights, *input, *output;
-    char *format;
+    char *preset;
+    int format;
 };
+enum { FORMAT_NULL = 9 };
+static const char *const formats[] = { "pack-quantized",
+                                       "int-quantized",
+                                       "naive-quantized",
+                                       "float-quantized",
+                                       "marlin-24",
+                                       "nvfp4-pack-quantized",
+                                       "mxfp4-pack-quantized",
+                                       "mxfp8-quantized",
+                                       "dense",
+                                       "null",
+                                       NULL };
 #define S     scheme_raw
 #define AT(f) offsetof(struct S, f)
 const struct opt quant_scheme_options[] = {
@@ -26,9 +40,17 @@ const struct opt quant_scheme_options[] = {
       .type = OPT_NODE,
       .at = AT(output),
       .doc = "How a runtime quantizes outputs." },
-    { .name = "format",
+    { .name = "preset",
       .type = OPT_STR,
+      .at = AT(preset),
+      .flags = OPT_NULLABLE | OPT_NATIVE,
+      .doc = "A preset whose parts hold where the group has none of its own." },
+    { .name = "format",
+      .type = OPT_ENUM,
       .at = AT(format),
+      .def = FORMAT_NULL,
+      .words = formats,
+      .null_value = FORMAT_NULL,
       .flags = OPT_NULLABLE,
       .doc = "Layout in the file; inferred when left out." },
     { .name = NULL },
@@ -90,6 +112,12 @@ static struct config_group *add_group(struct quant_config *q, const char *name, 
     q->n++;
     g->name = mem_strdup(name, e);
     return g->name ? g : NULL;
+}
+
+static int bad_name(const struct node *n, struct err *e)
+{
+    return err_at(e, ERR_LIMIT, n->at, "the name of a config group has %zu bytes, expected at most %d",
+                  strlen(n->text), MAX_GROUP_NAME);
 }
 
 static const struct preset *find_preset(const struct node *n, struct err *e)
@@ -168,22 +196,43 @@ static int scheme_from(const struct node *n, const struct scheme_raw *r, struct 
             return err_while(e, "reading config group '%s'", g->name);
         *part[i].has = true;
     }
-    if (!g->scheme.has_weights && !g->scheme.has_input && !g->scheme.has_output)
+    if (!g->scheme.has_weights && !g->scheme.has_input && !g->scheme.has_output && !g->scheme.preset[0])
         return err_at(e, ERR_INPUT, n->at, "config group '%s' quantizes nothing: no weights, no activations",
                       g->name);
-    if (r->format)
-        snprintf(g->scheme.format, sizeof g->scheme.format, "%s", r->format);
+    if (r->format != FORMAT_NULL)
+        snprintf(g->scheme.format, sizeof g->scheme.format, "%s", formats[r->format]);
     return 0;
 }
 
-static int read_group(const struct node *key, const struct node *n, struct quant_config *q,
-                      struct strs *notes, struct err *e)
+static int base_preset(const struct node *n, const struct scheme_raw *r, bool native, struct config_group *g,
+                       struct err *e)
+{
+    if (!r->preset)
+        return 0;
+    if (!native) {
+        err_at(e, ERR_INPUT, node_key(n, "preset")->at,
+               "found key 'preset', which is qpipe's own and unknown to llm-compressor's grammar");
+        return err_hint(e, "write scheme: { %s: [targets] }, or a recipe with version: 1", r->preset);
+    }
+    const struct preset *p = find_preset(node_get(n, "preset"), e);
+    if (p)
+        g->scheme = p->scheme;
+    return p ? 0 : -1;
+}
+
+static int read_group(const struct node *key, const struct node *n, const struct quant_context *c,
+                      struct quant_config *q, struct err *e)
 {
     struct scheme_raw r;
+    struct strs *notes = c->notes;
+    if (strlen(key->text) > MAX_GROUP_NAME)
+        return bad_name(key, e);
     struct config_group *g = add_group(q, key->text, key->at, e);
     if (!g || opt_defaults(quant_scheme_options, &r, e))
         return -1;
     int rc = opt_assign_map(quant_scheme_options, NULL, &r, n, key->text, NULL, NULL, e);
+    if (!rc)
+        rc = base_preset(n, &r, c->native, g, e);
     if (!rc && node_is_null(r.targets))
         rc = err_at(e, ERR_INPUT, key->at, "config group '%s' has no targets", key->text);
     if (!rc)
@@ -195,7 +244,8 @@ static int read_group(const struct node *key, const struct node *n, struct quant
 }
 
 /* A group's value may be a list of targets with a preset's name as key, as config.json files write it. */
-static int read_groups(const struct quant_raw *raw, struct quant_config *q, struct strs *notes, struct err *e)
+static int read_groups(const struct quant_raw *raw, const struct quant_context *c, struct quant_config *q,
+                       struct err *e)
 {
     const struct node *groups = raw->config_groups;
     if (groups->kind != NODE_MAP || !groups->n)
@@ -205,7 +255,7 @@ static int read_groups(const struct quant_raw *raw, struct quant_config *q, stru
         const struct node *n = groups->item[i];
         int rc = n->kind == NODE_LIST && preset_find(groups->key[i]->text)
                      ? preset_group(groups->key[i], n, q, e)
-                     : read_group(groups->key[i], n, q, notes, e);
+                     : read_group(groups->key[i], n, c, q, e);
         if (rc)
             return -1;
     }
@@ -221,7 +271,7 @@ static int resolve_order(const struct quant_context *c, struct config_group *g, 
         return 0;
     if (!c->gptq)
         return 0;
-    if (a->actorder_given && c->actorder != GPTQ_NOT_GIVEN &&
+    if (a->actorder_given && c->actorder_given && c->actorder != GPTQ_NOT_GIVEN &&
         (a->actorder == ACTORDER_NONE) != (c->actorder == GPTQ_NONE)) {
         err_at(e, ERR_INPUT, c->actorder_at, "actorder: the modifier says %s and config group '%s' says %s",
                c->actorder == GPTQ_NONE ? "null" : actorder_words[as[c->actorder]], g->name,
@@ -266,7 +316,24 @@ static int resolve_observers(const struct quant_raw *raw, const struct quant_con
     quant_observer_default(&s->weights, ARGS_WEIGHTS, shrink);
     quant_observer_default(&s->input, ARGS_INPUT, (double)NAN);
     quant_observer_default(&s->output, ARGS_OUTPUT, (double)NAN);
+    const struct src_pos at = w ? w->at : in ? in->at : out ? out->at : g->at;
+    if ((s->has_weights && quant_observer_check(&s->weights, at, e)) ||
+        (s->has_input && quant_observer_check(&s->input, at, e)) ||
+        (s->has_output && quant_observer_check(&s->output, at, e)))
+        return -1;
     return 0;
+}
+
+/* `targets` beside groups that have their own is what saved recipes look like; it means nothing there. */
+static int note_targets(const struct quant_raw *raw, const struct quant_context *c, struct err *e)
+{
+    char text[200];
+    bool grouped = !node_is_null(raw->config_groups) || (raw->scheme && raw->scheme->kind == NODE_MAP);
+    if (node_is_null(raw->targets) || !grouped)
+        return 0;
+    snprintf(text, sizeof text, "%.100s:%d: targets is not used, as every group names its own",
+             raw->targets->at.file ? raw->targets->at.file : "recipe", raw->targets->at.line);
+    return strs_add(c->notes, text, e);
 }
 
 static int read_all(const struct quant_raw *raw, const struct quant_context *c, struct quant_config *q,
@@ -281,9 +348,9 @@ static int read_all(const struct quant_raw *raw, const struct quant_context *c, 
     }
     if (!node_is_null(raw->scheme) && read_scheme(raw, q, e))
         return -1;
-    if (!node_is_null(raw->config_groups) && read_groups(raw, q, c->notes, e))
+    if (!node_is_null(raw->config_groups) && read_groups(raw, c, q, e))
         return -1;
-    if (entries(raw->ignore, "ignore", &q->ignore, &q->ignore_at, &q->optional, e))
+    if (note_targets(raw, c, e) || entries(raw->ignore, "ignore", &q->ignore, &q->ignore_at, &q->optional, e))
         return -1;
     if (!node_is_null(raw->kv_cache)) {
         q->has_kv_cache = true;

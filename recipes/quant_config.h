@@ -15,8 +15,10 @@ struct quant_context {
     const char *who; /* "GPTQModifier" */
     struct src_pos at;
     const struct dialect *dialect;
-    bool gptq;    /* has a column order */
-    int actorder; /* enum gptq_order of the modifier */
+    bool native;         /* the grammar */
+    bool gptq;           /* has a column order */
+    bool actorder_given; /* at the modifier; else a group's own word wins over the dialect's default */
+    int actorder;        /* enum gptq_order of the modifier */
     struct src_pos actorder_at;
     struct strs *notes;
 };

@@ -313,7 +313,6 @@ void recipe_json(const struct recipe *r, struct jw *w)
     jw_kint(w, "version", 1);
     jw_kint(w, "seed", (int64_t)r->seed);
     jw_kstr(w, "dialect", r->dialect->name);
-    jw_kstr(w, "grammar", r->native ? "native" : "llm-compressor");
     jw_kstr(w, "math", r->math);
     jw_key(w, "stages");
     jw_array(w);

@@ -154,52 +154,64 @@ static const struct opt_gone gptq_gone[] = {
     { "disable_quantization_observer_epoch", "was removed in llm-compressor 0.5" },
     { NULL, NULL },
 };
+static const struct opt_gone rtn_gone[] = {
+    { "num_calibration_steps", "was removed in llm-compressor 0.5; give samples under calibrate" },
+    { "disable_quantization_observer_epoch", "was removed in llm-compressor 0.5" },
+    { NULL, NULL },
+};
 
 const struct stage_spec spec_load = {
-    "load", "",  STAGE_LOAD, "Opens the source checkpoint.", no_options, NULL, sizeof(struct load_options),
-    false,  NULL
+    .name = "load",
+    .aliases = "",
+    .kind = STAGE_LOAD,
+    .doc = "Opens the source checkpoint.",
+    .options = no_options,
+    .size = sizeof(struct load_options),
 };
-const struct stage_spec spec_calibrate = { "calibrate",
-                                           "",
-                                           STAGE_CALIBRATE,
-                                           "Reads calibration text and says how it is walked.",
-                                           calibrate_table,
-                                           NULL,
-                                           sizeof(struct calibrate_options),
-                                           false,
-                                           NULL };
+const struct stage_spec spec_calibrate = {
+    .name = "calibrate",
+    .aliases = "",
+    .kind = STAGE_CALIBRATE,
+    .doc = "Reads calibration text and says how it is walked.",
+    .options = calibrate_table,
+    .size = sizeof(struct calibrate_options),
+};
 const struct stage_spec spec_gptq = {
-    "GPTQModifier",
-    "gptq",
-    STAGE_MODIFIER,
-    "Error feedback against the Gram matrix of each input (arXiv:2210.17323).",
-    gptq_table,
-    gptq_gone,
-    sizeof(struct gptq_options),
-    true,
-    NULL
+    .name = "GPTQModifier",
+    .aliases = "gptq",
+    .kind = STAGE_MODIFIER,
+    .doc = "Error feedback against the Gram matrix of each input (arXiv:2210.17323).",
+    .options = gptq_table,
+    .gone = gptq_gone,
+    .size = sizeof(struct gptq_options),
+    .quantizes = true,
+    .needs_data = true,
 };
-const struct stage_spec spec_rtn = { "QuantizationModifier",
-                                     "rtn",
-                                     STAGE_MODIFIER,
-                                     "Rounds every weight to the nearest value of its grid.",
-                                     no_options,
-                                     gptq_gone,
-                                     sizeof(struct rtn_options),
-                                     true,
-                                     NULL };
-const struct stage_spec spec_verify = { "verify",
-                                        "",
-                                        STAGE_VERIFY,
-                                        "Measures what was saved, read from disk, against the original.",
-                                        verify_table,
-                                        NULL,
-                                        sizeof(struct verify_options),
-                                        false,
-                                        NULL };
+const struct stage_spec spec_rtn = {
+    .name = "QuantizationModifier",
+    .aliases = "rtn",
+    .kind = STAGE_MODIFIER,
+    .doc = "Rounds every weight to the nearest value of its grid.",
+    .options = no_options,
+    .gone = rtn_gone,
+    .size = sizeof(struct rtn_options),
+    .quantizes = true,
+};
+const struct stage_spec spec_verify = {
+    .name = "verify",
+    .aliases = "",
+    .kind = STAGE_VERIFY,
+    .doc = "Measures what was saved, read from disk, against the original.",
+    .options = verify_table,
+    .size = sizeof(struct verify_options),
+};
 const struct stage_spec spec_save = {
-    "save", "",  STAGE_SAVE, "Writes the checkpoint.", save_table, NULL, sizeof(struct save_options),
-    false,  NULL
+    .name = "save",
+    .aliases = "",
+    .kind = STAGE_SAVE,
+    .doc = "Writes the checkpoint.",
+    .options = save_table,
+    .size = sizeof(struct save_options),
 };
 
 const struct stage_spec *const stage_specs[] = {
@@ -268,6 +280,33 @@ void specs_drift(const struct stage_spec *spec, const struct dialect *d, void *o
         else
             *(int64_t *)(void *)at = (int64_t)r->def;
     }
+}
+
+/* What releases had and dropped. Data that no longer exists changes nothing when it says what is done anyway. */
+static const struct former formers[] = {
+    { &spec_gptq, "sequential_update", 0, 8, "true",
+      "write calibrate: { sequential: block } for inputs of the unquantized block" },
+    { &spec_gptq, "sequential_targets", 0, 11, "null",
+      "leave it out; blocks come from the architecture's table" },
+    { &spec_gptq, "quantize", 0, 5, "true", "give scheme or config_groups" },
+    { &spec_gptq, "offload_hessians", 4, 14, NULL, NULL },
+    { &spec_gptq, "num_calibration_steps", 0, 5, "null", "give samples under calibrate" },
+    { &spec_gptq, "disable_quantization_observer_epoch", 0, 5, "null", "leave it out" },
+    { &spec_rtn, "num_calibration_steps", 0, 5, "null", "give samples under calibrate" },
+    { &spec_rtn, "disable_quantization_observer_epoch", 0, 5, "null", "leave it out" },
+    { &spec_awq, "sequential_targets", 0, 11, "null",
+      "leave it out; blocks come from the architecture's table" },
+    { &spec_awq, "max_chunk_memory", 5, 6, NULL, NULL },
+};
+
+const struct former *specs_former(const struct stage_spec *spec, const char *option, const struct dialect *d)
+{
+    for (size_t i = 0; i < sizeof formers / sizeof *formers; i++) {
+        const struct former *f = &formers[i];
+        if (f->spec == spec && !strcmp(f->option, option) && d->order >= f->from && d->order < f->before)
+            return f;
+    }
+    return NULL;
 }
 
 double specs_maxshrink(const struct dialect *d) { return d->order < 5 ? 0.80 : (double)NAN; }

@@ -7,6 +7,19 @@ extern const struct stage_spec spec_load, spec_calibrate, spec_gptq, spec_rtn, s
 extern const struct stage_spec spec_awq, spec_smoothquant, spec_logeq, spec_sparsegpt, spec_wanda,
     spec_magnitude, spec_constant, spec_reap, spec_spinquant, spec_quip, spec_autoround, spec_imatrix;
 
+/* specs_former - an option that the pinned release had and this one has not; NULL: none. */
+struct former {
+    const struct stage_spec *spec;
+    const char *option;
+    int from, before; /* releases that had it */
+    const char *same; /* the value that says what is done anyway; NULL: any, it never changed a result */
+    const char *instead;
+};
+const struct former *specs_former(const struct stage_spec *spec, const char *option, const struct dialect *d);
+/* specs_check - rules between the options of one modifier. map: its options, for places; may be NULL. */
+int specs_check(const struct stage_spec *spec, const void *options, const struct node *map, struct src_pos at,
+                struct err *e);
+
 /* specs_drift - overwrites the defaults that another release had. */
 void specs_drift(const struct stage_spec *spec, const struct dialect *d, void *options);
 double specs_maxshrink(const struct dialect *d); /* of the mse observers in that release; NAN: today's */

@@ -1,11 +1,11 @@
 """load_saved.py - loads a saved checkpoint in transformers on a CPU, runs token ids, prints perplexity as JSON, writes
 logits, and compares both with what somebody else computed.
 
-  load_saved.py DIR --tokens IDS.json [--load float32|stored] [--out LOGITS.safetensors]
+  load_saved.py DIR --tokens IDS.json [--load decoded|float32|stored] [--out LOGITS.safetensors]
                 [--reference F.safetensors[:NAME]]... [--tolerance 1e-3] [--eval-json F.json] [--perplexity-tolerance 1e-3]
 
---load float32: the whole model in float32, quantized weights decoded in float32. stored: in the checkpoint's dtype.
-(Weights decoded in the stored dtype, run in float32: ct_decode.py --plain, then this on the result.)
+--load decoded: weights decoded in the checkpoint's dtype, which is what a runtime sees, then computed in float32, inputs
+of Linears not rounded (as in `qpipe eval`). float32: weights decoded in float32 too. stored: all in the checkpoint's dtype.
 --reference: a file whose tensor NAME (default "logits") must agree within --tolerance, absolutely.
 --eval-json: the output of `qpipe eval --json`, whose perplexity must agree within --perplexity-tolerance, relatively.
 Exit 1: something differs, or the model was not loaded as quantized although its config says so."""
@@ -16,21 +16,33 @@ import peer
 
 
 def load(folder, how):
+    """(model, how many of its modules are quantized)"""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
-    dtype = torch.float32 if how == "float32" else "auto"
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()
+    options = {"attn_implementation": "eager", "dtype": torch.float32 if how == "float32" else "auto"}
+    config = json.load(open(f"{folder}/config.json"))
+    if how == "decoded" and config.get("quantization_config"):
+        # decompressed while loading, in the dtype of the scales; later the first forward pass would do it in float32
+        options["quantization_config"] = CompressedTensorsConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+    quantized = [m for m in model.modules() if hasattr(m, "quantization_scheme")]
+    if how == "decoded":
+        for m in quantized:
+            m.quantization_enabled = False  # else W8A8 rounds the inputs of its Linears
+            if m.weight.dtype == torch.int8 or hasattr(m, "weight_packed"):
+                peer.fail(f"transformers left a {type(m).__name__} compressed")
+        model = model.float()
+    return model, len(quantized)
 
 
 def run(folder, ids, how):
     import torch
 
-    model = load(folder, how)
-    quantized = sum(hasattr(m, "quantization_scheme") for m in model.modules())
+    model, quantized = load(folder, how)
     tokens = torch.tensor(ids)
     with torch.no_grad():
-        logits = model(tokens).logits  # compressed-tensors decodes the weights in the first forward pass
+        logits = model(tokens).logits
     return logits, quantized
 
 
@@ -51,7 +63,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("dir")
     p.add_argument("--tokens", required=True)
-    p.add_argument("--load", choices=["float32", "stored"], default="float32")
+    p.add_argument("--load", choices=["decoded", "float32", "stored"], default="decoded")
     p.add_argument("--out")
     p.add_argument("--reference", action="append", default=[])
     p.add_argument("--tolerance", type=float, default=1e-3)
@@ -86,4 +98,5 @@ def main():
         peer.fail(*wrong)
 
 
-main()
+if __name__ == "__main__":
+    main()
