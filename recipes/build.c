@@ -203,9 +203,10 @@ static int attach_quant(struct builder *b, struct reading *d, size_t index, stru
 static int split(struct builder *b, struct reading *d, struct src_pos at, struct err *e)
 {
     const char *name = d->spec->name;
-    if (build_note(b, at, e,
-                   "%s with targets, ignore or a scheme is the older form; read as %s and QuantizationModifier",
-                   name, name) ||
+    if (build_note(
+            b, at, e,
+            "%s with targets, ignore or a scheme is the older form; read as %s and QuantizationModifier",
+            name, name) ||
         !add_stage(b->r, &spec_rtn, at, e))
         return -1;
     return attach_quant(b, d, b->r->n - 1, e);

@@ -109,6 +109,10 @@ static int read_top(struct builder *b, const struct node *key, const struct node
     bool empty = node_is_null(value) || (value->kind == NODE_MAP && !value->n);
     if (!strcmp(key->text, "args") && empty)
         return 0;
+    if (!strcmp(key->text, "stages")) {
+        err_at(e, ERR_INPUT, key->at, "found stages: beside NAME_stage, expected one grammar in a file");
+        return err_hint(e, "move the modifiers below stages:, or leave stages: out");
+    }
     if (opt_find(head_options, key->text) || str_starts(key->text, "x-"))
         return 0;
     return unknown_top(key, value, e);

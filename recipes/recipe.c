@@ -28,6 +28,11 @@ static int collect_vars(const struct node *vars, const struct recipe_args *a, st
                           node_what(vars->item[i]), vars->key[i]->text);
         if (*n == MAX_VARS)
             return err_at(e, ERR_LIMIT, vars->at, "vars: found more than %d names", MAX_VARS);
+        if (strstr(vars->item[i]->text, "${")) {
+            err_at(e, ERR_INPUT, vars->item[i]->at, "vars: found a variable in the value of '%s'",
+                   vars->key[i]->text);
+            return err_hint(e, "values of variables are taken as they are; write it out");
+        }
         out[(*n)++] = (struct var){ vars->key[i]->text, vars->item[i]->text };
     }
     for (size_t s = 0; a && s < a->n_set; s++) {
@@ -43,6 +48,17 @@ static int collect_vars(const struct node *vars, const struct recipe_args *a, st
         out[i].value = a->set[s].value;
     }
     return 0;
+}
+
+static int unknown_head(const struct node *key, struct err *e)
+{
+    err_at(e, ERR_INPUT, key->at, "found key '%.80s', expected a key of a recipe", key->text);
+    if (stage_spec_find(key->text))
+        return err_hint(e, "stages and modifiers are items of the list below stages:");
+    const char *near =
+        str_nearest(key->text, &head_options->name, opt_count(head_options), sizeof *head_options);
+    return near ? err_hint(e, "did you mean '%s'?", near)
+                : err_hint(e, "keys that begin with x- are free, for anchors");
 }
 
 static int override_path(char **slot, const char *value, struct err *e)
@@ -77,13 +93,18 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
         if (o)
             rc = opt_assign(o, &h, root->item[i], b->base_dir, e);
         else if (r->native && !str_starts(root->key[i]->text, "x-"))
-            rc = opt_unknown(head_options, NULL, root->key[i], "a recipe", e);
+            rc = unknown_head(root->key[i], e);
     }
-    rc = rc || read_math(root, h.math, e);
+    if (!rc && b->args && b->args->seed &&
+        opt_assign_text(opt_find(head_options, "seed"), &h, b->args->seed, e))
+        rc = err_while(e, "reading --seed");
+    rc = rc || read_math(root, h.math, e) ? -1 : 0;
     r->dialect = h.dialect ? dialect_find(h.dialect) : dialects;
-    if (!rc && !r->dialect)
+    if (!rc && !r->dialect) {
         rc = err_at(e, ERR_INPUT, node_get(root, "dialect")->at,
-                    "dialect: found '%s', expected a release such as \"%s\"", h.dialect, dialects->name);
+                    "dialect: found '%.40s', expected a release such as \"%s\"", h.dialect, dialects->name);
+        err_hint(e, "`qpipe list dialects` prints them; quote it, as in \"0.10\"");
+    }
     r->seed = (uint64_t)h.seed;
     r->threads_hint = (int)h.threads;
     r->model = h.model, h.model = NULL;
@@ -93,13 +114,6 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
     if (rc || override_path(&r->model, b->args ? b->args->model : NULL, e) ||
         override_path(&r->output, b->args ? b->args->output : NULL, e))
         return -1;
-    int64_t seed;
-    if (b->args && b->args->seed) {
-        if (!num_int(b->args->seed, &seed) || seed < 0)
-            return err_set(e, ERR_INPUT, "--seed: found '%s', expected an integer of at least 0",
-                           b->args->seed);
-        r->seed = (uint64_t)seed;
-    }
     return 0;
 }
 
@@ -142,11 +156,6 @@ static int apply_dataset(struct builder *b, struct err *e)
 
 /* ---- rules between modifiers ---- */
 
-static bool is_transform(const struct stage_spec *s)
-{
-    return s == &spec_awq || s == &spec_smoothquant || s == &spec_logeq;
-}
-
 static int check_modifiers(const struct recipe *r, struct err *e)
 {
     bool schemes = false;
@@ -155,12 +164,12 @@ static int check_modifiers(const struct recipe *r, struct err *e)
         bool later = false;
         for (size_t k = i + 1; k < r->n; k++)
             later = later || r->stage[k].spec->quantizes;
-        if (is_transform(s->spec) && schemes) {
+        if (s->spec->transforms && schemes) {
             err_at(e, ERR_INPUT, s->at, "%s stands behind a modifier that quantizes, expected it before",
                    s->spec->name);
             return err_hint(e, "smoothing changes weights; it has to come before they are quantized");
         }
-        if (s->spec == &spec_awq && !later) {
+        if (s->spec->transforms && !later) {
             err_at(e, ERR_INPUT, s->at, "%s has no modifier behind it that quantizes", s->spec->name);
             return err_hint(e, "add a QuantizationModifier or GPTQModifier with a scheme");
         }
@@ -176,14 +185,32 @@ static int check_modifiers(const struct recipe *r, struct err *e)
     return 0;
 }
 
+/* Only native files have an order of save and verify. */
+static int note_verify(struct builder *b, struct err *e)
+{
+    const struct recipe_stage *verify = NULL;
+    for (size_t i = 0; b->r->native && i < b->r->n; i++) {
+        const struct recipe_stage *s = &b->r->stage[i];
+        if (s->spec == &spec_verify)
+            verify = s;
+        if (s->spec == &spec_save && verify && s->at.line)
+            return build_note(b, verify->at, e, "verify runs behind save, on what was saved");
+    }
+    return 0;
+}
+
 static int finish(struct builder *b, struct err *e)
 {
     if (!build_has(b->r, STAGE_MODIFIER)) {
         struct src_pos at = yaml_doc_root(b->r->doc)->at;
         return err_at(e, ERR_INPUT, at, "the recipe has no modifier; nothing would be done");
     }
-    if (add_missing(b, STAGE_LOAD, &spec_load, e) || add_missing(b, STAGE_CALIBRATE, &spec_calibrate, e) ||
-        add_missing(b, STAGE_SAVE, &spec_save, e))
+    bool data = b->args && b->args->dataset;
+    for (size_t i = 0; i < b->r->n; i++)
+        data = data || build_needs_data(&b->r->stage[i]);
+    if (add_missing(b, STAGE_LOAD, &spec_load, e) ||
+        (data && add_missing(b, STAGE_CALIBRATE, &spec_calibrate, e)) ||
+        add_missing(b, STAGE_SAVE, &spec_save, e) || note_verify(b, e))
         return -1;
     sort_stages(b->r);
     return apply_dataset(b, e) || check_modifiers(b->r, e) ? -1 : 0;
@@ -192,7 +219,7 @@ static int finish(struct builder *b, struct err *e)
 static bool is_native(const struct node *root)
 {
     for (size_t i = 0; i < root->n; i++)
-        if (str_ends(root->key[i]->text, "_stage"))
+        if (str_ends(root->key[i]->text, "_stage") && !str_starts(root->key[i]->text, "x-"))
             return false;
     return node_get(root, "stages") || node_get(root, "version");
 }
@@ -207,9 +234,8 @@ static int read_root(struct builder *b, struct err *e)
     vars = mem_array(MAX_VARS, sizeof *vars, e);
     if (!vars)
         return -1;
-    bool had = node_get(root, "vars") || (b->args && b->args->n_set);
     int rc = collect_vars(node_get(root, "vars"), b->args, vars, &n, e);
-    if (!rc && had)
+    if (!rc)
         rc = yaml_doc_substitute(b->r->doc, vars, n, e);
     mem_free(vars);
     if (rc)
