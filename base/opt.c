@@ -148,49 +148,63 @@ static int assign_number(const struct opt *o, void *dst, const struct node *v, s
     return 0;
 }
 
-static int assign_bool(const struct opt *o, void *dst, const struct node *v, struct err *e)
+/* The words that YAML 1.1 takes for a truth; true and false themselves are for the callers. */
+static const char *yes_or_no(const char *text)
 {
     static const char *const yes[] = { "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", "1", "True", "TRUE" };
     static const char *const no[] = {
         "no", "No", "NO", "off", "Off", "OFF", "n", "N", "0", "False", "FALSE"
     };
-    if (!v->quoted && (!strcmp(v->text, "true") || !strcmp(v->text, "false"))) {
-        put_number(o, dst, v->text[0] == 't');
-        return 0;
-    }
-    /* Python's spelling is what peers print; YAML 1.1 and 1.2 agree on it. */
-    if (!v->quoted && (!strcmp(v->text, "True") || !strcmp(v->text, "False") || !strcmp(v->text, "TRUE") ||
-                       !strcmp(v->text, "FALSE"))) {
-        put_number(o, dst, v->text[0] == 'T');
-        return 0;
-    }
-    bad(o, v, e);
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
-        if (!strcmp(v->text, yes[i]))
-            return err_hint(e, "write true");
-        if (!strcmp(v->text, no[i]))
-            return err_hint(e, "write false");
+        if (!strcmp(text, yes[i]))
+            return "true";
+        if (!strcmp(text, no[i]))
+            return "false";
     }
-    return -1;
+    return NULL;
+}
+
+/* Python's spelling is what peers print; YAML 1.1 and 1.2 agree on it. */
+static bool is_truth(const struct node *v, const char *word)
+{
+    const char *python = word[0] == 't' ? "True" : "False", *loud = word[0] == 't' ? "TRUE" : "FALSE";
+    return !v->quoted && (!strcmp(v->text, word) || !strcmp(v->text, python) || !strcmp(v->text, loud));
+}
+
+static int assign_bool(const struct opt *o, void *dst, const struct node *v, struct err *e)
+{
+    if (is_truth(v, "true") || is_truth(v, "false")) {
+        put_number(o, dst, is_truth(v, "true"));
+        return 0;
+    }
+    const char *meant = yes_or_no(v->text);
+    bad(o, v, e);
+    return meant ? err_hint(e, "write %s", meant) : -1;
+}
+
+static bool is_word(const struct opt *o, const struct node *v, const char *word)
+{
+    if (o->flags & OPT_NOCASE ? str_same_nocase(word, v->text) : !strcmp(word, v->text))
+        return true;
+    return (!strcmp(word, "true") || !strcmp(word, "false")) && is_truth(v, word);
 }
 
 static int assign_enum(const struct opt *o, void *dst, const struct node *v, struct err *e)
 {
     size_t n = 0;
-    for (; o->words[n]; n++)
-        if (o->flags & OPT_NOCASE ? str_same_nocase(o->words[n], v->text) : !strcmp(o->words[n], v->text)) {
+    const char *truth = yes_or_no(v->text), *near;
+    bool takes_truth = false;
+    for (; o->words[n]; n++) {
+        if (is_word(o, v, o->words[n])) {
             put_number(o, dst, (double)n);
             return 0;
         }
+        takes_truth = takes_truth || (truth && !strcmp(truth, o->words[n]));
+    }
     bad(o, v, e);
-    const char *near = str_nearest(v->text, o->words, n, sizeof *o->words);
-    bool flags = false;
-    for (size_t i = 0; i < n; i++)
-        flags = flags || !strcmp(o->words[i], "true");
-    if (flags && !v->quoted && (str_same_nocase(v->text, "yes") || str_same_nocase(v->text, "on")))
-        near = "true";
-    if (flags && !v->quoted && (str_same_nocase(v->text, "no") || str_same_nocase(v->text, "off")))
-        near = "false";
+    if (takes_truth)
+        return err_hint(e, "write %s", truth);
+    near = str_nearest(v->text, o->words, n, sizeof *o->words);
     return near ? err_hint(e, "did you mean '%s'?", near) : -1;
 }
 

@@ -1,4 +1,4 @@
-/* qtensor.c - cells of a strategy, storage, and decoding of integer codes. */
+/* qtensor.c - cells of a strategy, storage, and decoding of codes. */
 #include "base/qtensor.h"
 
 #include "base/mem.h"
@@ -21,6 +21,18 @@ static int group_cells(struct grid_layout *l, int64_t g, struct err *e)
     return 0;
 }
 
+/* A scale of one byte is part of the FP4 and MX formats, whose readers compute in bfloat16 whatever the model's dtype. */
+static void set_dtypes(struct grid_layout *l, enum dtype weights)
+{
+    int asked = l->args.scale_dtype;
+    bool byte = l->args.type == QUANT_FLOAT && (asked == DT_U8 || asked == DT_F8_E4M3);
+    l->scale_dtype = l->param_dtype = l->value_dtype = weights;
+    if (byte) {
+        l->param_dtype = asked == DT_U8 ? DT_F8_E8M0 : DT_F8_E4M3;
+        l->value_dtype = DT_BF16;
+    }
+}
+
 int layout_init(struct grid_layout *l, const struct quant_args *a, int64_t rows, int64_t cols,
                 enum dtype scale_dtype, struct err *e)
 {
@@ -28,7 +40,7 @@ int layout_init(struct grid_layout *l, const struct quant_args *a, int64_t rows,
     l->args = *a;
     l->rows = rows;
     l->cols = cols;
-    l->scale_dtype = scale_dtype;
+    set_dtypes(l, scale_dtype);
     if (rows < 1 || cols < 1)
         return err_set(e, ERR_INPUT, "a weight of %lld x %lld has nothing to quantize", (long long)rows,
                        (long long)cols);
@@ -86,22 +98,36 @@ void qtensor_release(struct qtensor *q)
     memset(q, 0, sizeof *q);
 }
 
+/* The numbers of n codes. */
+static void numbers(const struct quant_args *a, const int8_t *code, int64_t n, float *out)
+{
+    static const float e2m1[16] = { 0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
+                                    -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f };
+    if (a->type == QUANT_FLOAT && a->num_bits == 8)
+        dtype_to_f32(DT_F8_E4M3, code, n, out);
+    else if (a->type == QUANT_FLOAT)
+        for (int64_t i = 0; i < n; i++)
+            out[i] = e2m1[code[i] & 15];
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[i] = (float)code[i];
+}
+
 void qtensor_decode(const struct qtensor *q, int64_t row, int64_t n, float *out)
 {
     const struct grid_layout *l = &q->layout;
     for (int64_t r = row; r < row + n; r++, out += l->cols) {
-        const int8_t *code = q->codes + r * l->cols;
         int64_t base = r / l->cell_rows * l->param_cols;
+        numbers(&l->args, q->codes + r * l->cols, l->cols, out);
         for (int64_t p = 0; p < l->param_cols; p++) {
             int64_t from = p * l->cell_cols,
                     to = from + l->cell_cols < l->cols ? from + l->cell_cols : l->cols;
-            float s = q->scale[base + p];
-            int z = q->zero ? q->zero[base + p] : 0;
+            float s = q->scale[base + p], z = q->zero ? (float)q->zero[base + p] : 0.0f;
             for (int64_t c = from; c < to; c++)
-                out[c] = (float)(code[c] - z) * s;
+                out[c] = (out[c] - z) * s;
         }
-        if (l->scale_dtype != DT_F32)
+        if (l->value_dtype != DT_F32)
             for (int64_t c = 0; c < l->cols; c++)
-                out[c] = dtype_round(l->scale_dtype, out[c]);
+                out[c] = dtype_round(l->value_dtype, out[c]);
     }
 }

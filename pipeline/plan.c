@@ -1,75 +1,123 @@
 /* plan.c - costs from shapes. */
 #include "pipeline/plan.h"
 
+#include "base/mem.h"
 #include "base/num.h"
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Calibration as the recipe bounds it; the data itself is not read at plan time. */
-static void calibration(const struct job *j, int64_t *samples, int64_t *length)
+static int64_t longest(const struct dataset *d)
 {
-    const struct calibrate_options *c = j->calibrate;
-    *samples = c->samples;
-    *length = calibrate_length(j);
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->n; i++)
+        n = max64(n, d->len[i]);
+    return n;
+}
+
+/* Beside the weight itself: error and target of a solve, codes, parameters. */
+static int64_t solve_bytes(const struct module_job *m)
+{
+    int64_t n = m->module->out * m->module->in, p = m->layout.param_rows * m->layout.param_cols;
+    return m->solver->needs == NEED_GRAM ? 5 * n + 1024 * m->module->out + 5 * p : 5 * n + 5 * p;
 }
 
 static void module_cost(const struct module_job *m, struct plan_cost *c)
 {
     double rows = (double)m->module->out, k = (double)m->module->in;
     c->solve += m->solver->needs == NEED_GRAM ? rows * k * k : rows * k;
-    /* weight, decoded error copy, codes, parameters: alive while a module is solved */
-    int64_t n = m->module->out * m->module->in, p = m->layout.param_rows * m->layout.param_cols;
-    int64_t work = m->solver->needs == NEED_GRAM ? 2 * 4 * n + n + 5 * p : 4 * n + n + 5 * p;
-    c->solver = max64(c->solver, work);
 }
 
-/* One Gram matrix and one factor a group; in block mode all Gram matrices of a block are alive together. */
-static void group_cost(const struct job *j, struct plan_cost *c)
+static bool needs_gram(const struct module_job *m)
 {
-    const struct model *m = &j->load.model;
-    int64_t sum = 0, block = -1;
-    for (int64_t i = 0; i < m->n_modules; i++) {
-        const struct module_job *mj = &j->module[i];
-        if (!mj->scheme || mj->solver->needs != NEED_GRAM)
+    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance);
+}
+
+/* The first planned module of its input group stands for the group. */
+static bool leads_group(const struct job *j, int64_t i)
+{
+    const struct module *m = j->module[i].module;
+    for (int64_t p = i - 1; p >= 0 && j->module[p].module->block == m->block; p--)
+        if (needs_gram(&j->module[p]) && j->module[p].module->group == m->group)
+            return false;
+    return true;
+}
+
+/* A Gram matrix grows as a tree of partial sums; then it, its factor and one solve are alive. In the modes block and false
+ * all groups of a block grow together. */
+static void group_costs(const struct job *j, struct plan_cost *c)
+{
+    int64_t together = 0, solve = 0, block = -1;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        const struct module_job *m = &j->module[i];
+        if (m->scheme)
+            solve = max64(solve, solve_bytes(m));
+        if (!needs_gram(m))
             continue;
-        bool first = true;
-        for (int64_t p = 0; p < i; p++)
-            first = first && !(j->module[p].scheme && m->module[p].block == mj->module->block &&
-                               m->module[p].group == mj->module->group);
-        if (!first)
-            continue;
-        double k = (double)mj->module->in;
-        c->gram += (double)c->tokens * k * k;
-        c->factor += k * k * k / 3;
-        int64_t bytes = (int64_t)gram_bytes(mj->module->in) + 4 * mj->module->in * mj->module->in;
-        sum = mj->module->block == block && j->mode == WALK_BLOCK ? sum + bytes : bytes;
-        block = mj->module->block;
-        c->grams = max64(c->grams, sum);
+        int64_t k = m->module->in, square = 4 * k * k;
+        bool half = m->solve.damp_mode == DAMP_AUTO;
+        if (leads_group(j, i)) {
+            c->gram += (double)c->tokens * (double)k * (double)k;
+            c->factor += (double)k * (double)k * (double)k / 3;
+            together = m->module->block == block && j->mode != WALK_TRUE ? together + (int64_t)gram_bytes(k)
+                                                                         : (int64_t)gram_bytes(k);
+            block = m->module->block;
+        }
+        c->work = max64(c->work, max64(together, square * (half ? 4 : 2) + solve_bytes(m) +
+                                                     (j->mode == WALK_TRUE ? 0 : together - square)));
     }
+    c->work = max64(c->work, solve);
 }
 
 static void walk_cost(const struct job *j, struct plan_cost *c)
 {
     const struct model *m = &j->load.model;
-    int64_t samples, length, live = 0;
-    calibration(j, &samples, &length);
-    c->tokens = samples * length;
+    int64_t live = 0, length = longest(&j->data);
+    c->tokens = j->data.tokens;
     c->forward = model_forward_flops(m, c->tokens, length) * (j->mode == WALK_BLOCK ? 2 : 1);
     for (int64_t b = 0; b < m->n_blocks; b++) {
         c->block = max64(c->block, model_block_bytes(m, b));
-        live = max64(live, model_live_floats(m, b));
+        /* only the mode true stops between the groups of a block; the others carry the residual stream alone */
+        live = max64(live, j->mode == WALK_TRUE ? model_live_floats(m, b) : m->hidden);
     }
     int64_t want = 4 * live * c->tokens;
     c->store = want < j->calibrate->activation_budget ? want : j->calibrate->activation_budget;
     c->spill = want - c->store;
     c->scratch = 4 * model_scratch_floats(m, length);
-    group_cost(j, c);
+}
+
+/* Two walkers side by side, each with half of the budget; then both heads and the logits of one window. */
+static int64_t verify_cost(const struct job *j)
+{
+    const struct model *m = &j->load.model;
+    int64_t length = longest(&j->heldout), tokens = j->heldout.tokens, block = 0, live = 0, work = 0,
+            pair = 0;
+    for (int64_t i = 0; i < m->n_modules; i++) {
+        const struct module *o = &m->module[i];
+        if (!j->module[i].scheme)
+            continue;
+        pair = max64(pair, 8 * o->out * o->in);
+        work = max64(
+            work, max64((int64_t)gram_bytes(o->in), 4 * o->in * o->in + 4 * o->out * o->in + 1024 * o->out));
+    }
+    if (!tokens)
+        return pair;
+    for (int64_t b = 0; b < m->n_blocks; b++) {
+        block = max64(block, model_block_bytes(m, b));
+        live = max64(live, model_live_floats(m, b));
+    }
+    int64_t budget = j->calibrate->activation_budget / 2, store = 4 * live * tokens,
+            plain = 4 * m->hidden * tokens;
+    store = store < budget ? store : budget;
+    plain = plain < budget ? plain : budget;
+    int64_t scratch = 8 * model_scratch_floats(m, length), scored = 48 * tokens + 8 * length * m->vocab;
+    return scratch +
+           max64(block + work + store + plain, 2 * model_block_bytes(m, m->n_blocks) + scored + 2 * plain);
 }
 
 void plan_cost(const struct job *j, struct plan_cost *out)
 {
     const struct tensor_source *t = &j->load.checkpoint.stored;
-    *out = (struct plan_cost){ .fixed = INT64_C(24) << 20 };
+    *out = (struct plan_cost){ .fixed = (int64_t)mem_use().now + (INT64_C(1) << 20) };
     for (int64_t i = 0; i < t->count; i++) {
         const struct tensor_info *info = t->at(t->self, i);
         int64_t n = dtypes[info->dtype].bytes;
@@ -78,17 +126,24 @@ void plan_cost(const struct job *j, struct plan_cost *out)
         out->bytes_in += n;
         out->bytes_out += n;
     }
+    int64_t largest = 0;
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
         const struct module_job *m = &j->module[i];
         if (!m->scheme)
             continue;
         out->bytes_out += j->container->packed_bytes(m->scheme, &m->layout) -
                           m->module->out * m->module->in * dtypes[m->dtype].bytes;
+        largest = max64(largest, 4 * m->module->out * m->module->in);
         module_cost(m, out);
     }
     if (j->needs_data)
         walk_cost(j, out);
-    out->peak = out->fixed + out->block + out->grams + out->solver + out->store + out->scratch;
+    else
+        out->block = largest;
+    group_costs(j, out);
+    out->quantize = out->fixed + out->block + out->work + out->store + out->scratch;
+    out->verify = j->verify ? out->fixed + verify_cost(j) : 0;
+    out->peak = max64(out->quantize, out->verify);
 }
 
 static int modules_text(const struct job *j, struct buf *out, struct err *e)
@@ -138,17 +193,23 @@ int plan_text(const struct job *j, const struct plan_cost *c, struct buf *out, s
                           (long long)m->n_modules, num_human_bytes((double)c->bytes_in, a),
                           num_human_bytes((double)c->bytes_out, b));
     if (!rc && j->needs_data)
-        rc = buf_printf(out, e, "calibration: at most %lld tokens, sequential: %s\n", (long long)c->tokens,
-                        walk_mode_words[j->mode]);
+        rc = buf_printf(out, e, "calibration: %lld tokens in %lld sequences, sequential: %s\n",
+                        (long long)c->tokens, (long long)j->data.n, walk_mode_words[j->mode]);
     rc = rc || buf_printf(out, e, "work: forward %.3g, Gram %.3g, factor %.3g, solve %.3g FLOP\n", c->forward,
                           c->gram, c->factor, c->solve);
-    rc = rc || buf_printf(out, e, "memory: %s at most\n", num_human_bytes((double)c->peak, a));
+    rc = rc || buf_printf(out, e, "memory: %s", num_human_bytes((double)c->peak, a));
+    if (!rc && c->verify)
+        rc = buf_printf(out, e, " (quantizing %s, verifying %s)", num_human_bytes((double)c->quantize, a),
+                        num_human_bytes((double)c->verify, b));
+    rc = rc || buf_str(out, "\n", e);
     const struct {
         const char *what;
         int64_t n;
-    } part[] = { { "program and tables", c->fixed },       { "one block's weights", c->block },
-                 { "Gram matrices and factor", c->grams }, { "one module's solve", c->solver },
-                 { "activation store", c->store },         { "one sequence's registers", c->scratch } };
+    } part[] = { { "tables and token ids", c->fixed },
+                 { "one block's weights", c->block },
+                 { "Gram matrices or a solve", c->work },
+                 { "activation store", c->store },
+                 { "one sequence's registers", c->scratch } };
     for (size_t i = 0; !rc && i < sizeof part / sizeof *part; i++)
         rc = part[i].n
                  ? buf_printf(out, e, "  %-26s %s\n", part[i].what, num_human_bytes((double)part[i].n, a))
@@ -194,9 +255,17 @@ void plan_json(const struct job *j, const struct plan_cost *c, struct jw *w)
     const struct {
         const char *k;
         int64_t v;
-    } ints[] = { { "tokens", c->tokens },       { "bytes_in", c->bytes_in }, { "bytes_out", c->bytes_out },
-                 { "peak_bytes", c->peak },     { "block_bytes", c->block }, { "gram_bytes", c->grams },
-                 { "solver_bytes", c->solver }, { "store_bytes", c->store }, { "scratch_bytes", c->scratch },
+    } ints[] = { { "tokens", c->tokens },
+                 { "bytes_in", c->bytes_in },
+                 { "bytes_out", c->bytes_out },
+                 { "peak_bytes", c->peak },
+                 { "quantize_peak_bytes", c->quantize },
+                 { "verify_peak_bytes", c->verify },
+                 { "fixed_bytes", c->fixed },
+                 { "block_bytes", c->block },
+                 { "work_bytes", c->work },
+                 { "store_bytes", c->store },
+                 { "scratch_bytes", c->scratch },
                  { "spill_bytes", c->spill } };
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++)
         jw_kint(w, ints[i].k, ints[i].v);

@@ -46,7 +46,7 @@ static int write_manifest(struct job *j, const char *dir, struct run_report *r, 
 static int fill(struct job *j, const char *dir, struct run_report *r, struct err *e)
 {
     j->saver = saver_new(dir, (uint64_t)j->save->shard_size, e);
-    if (!j->saver || calibrate_run(j, e) || pass_run(j, dir, e) || save_run(j, dir, &r->files, e) ||
+    if (!j->saver || pass_run(j, dir, e) || save_run(j, dir, &r->files, e) ||
         add_saved_files(j, r, e) || write_recipe(j, dir, r, e))
         return -1;
     if (j->verify) {

@@ -10,15 +10,23 @@ struct grid {
     int unit; /* columns rounded together: 1 for scalars */
     /* 0: this grid realises args. -1: not mine (e says why, ERR_INPUT or ERR_UNBUILT). */
     int (*accepts)(const struct quant_args *a, struct err *e);
-    /* Parameters of a cell whose values span [min, max] (both through 0): float32, then rounded to layout->scale_dtype
-     * exactly as compressed-tensors' calculate_qparams does in that dtype. */
-    void (*params)(const struct grid_layout *l, float min, float max, float *scale, int8_t *zero);
+    /* NULL, or: the grid has one more scale, which all cells and all matrices that a runtime fuses (q, k, v; gate, up)
+     * share. absmax: the largest |w| of all of them. The result goes into qtensor.global_scale before an observer fits;
+     * where it is 0 then, the observer takes the matrix's own. */
+    float (*global_scale)(float absmax);
+    /* NULL, or: the layout that searches judge candidates on, where that is not the layout itself. */
+    void (*trial)(const struct grid_layout *l, struct grid_layout *out);
+    /* Parameters of a cell whose values span [min, max] (both through 0): scale_dtype's arithmetic, exactly as
+     * compressed-tensors' calculate_qparams does in that dtype, then as param_dtype holds them (qtensor.h). global: of the
+     * qtensor, or 0. */
+    void (*params)(const struct grid_layout *l, float global, float min, float max, float *scale,
+                   int8_t *zero);
     /* n values with one (scale, zero) to codes and, if decoded is not NULL, back to values. float32: x / scale by true
      * division, + zero, clamp, round half to even. */
     void (*round)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
                   int8_t *codes, float *decoded);
     /* The same in the arithmetic of layout->scale_dtype: quotient and sum are rounded to it one after the other, as the
-     * peer's data-free pass does in a weight's own dtype. F32: the same as round. */
+     * peer's data-free pass does in a weight's own dtype. F32: the same as round. Decoded: rounded to value_dtype. */
     void (*round_own)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
                       int8_t *codes, float *decoded);
     /* round for n values with a scale and a zero point each (a column of a solver); zero [n] as float32. */

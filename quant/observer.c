@@ -76,7 +76,7 @@ static int normalise(const float *importance, int64_t cols, float **out, struct 
     return 0;
 }
 
-/* The peer weighs columns for channel and group only; tensor and block are searched as if all columns were equal. */
+/* The peer weighs columns for channel and groups only; tensor and block are searched as if all columns were equal. */
 static int fit_imatrix(const struct observer_params *p, const float *w, const float *importance,
                        struct qtensor *q, struct err *e)
 {
@@ -85,7 +85,7 @@ static int fit_imatrix(const struct observer_params *p, const float *w, const fl
     enum strategy how = q->layout.args.strategy;
     float *weight = NULL;
     s.steps = (shrink > 1 ? shrink : 1) + 1;
-    if (importance && (how == STRATEGY_CHANNEL || how == STRATEGY_GROUP) &&
+    if (importance && (how == STRATEGY_CHANNEL || how == STRATEGY_GROUP || how == STRATEGY_TENSOR_GROUP) &&
         normalise(importance, q->layout.cols, &weight, e))
         return -1;
     s.weight = weight;
@@ -134,7 +134,7 @@ const char *observer_unbuilt(const char *name)
     static const char *const known[] = { "nvfp4_expanded_mse", "nvfp4_expanded_imatrix", "fouroversix" };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], name) == 0)
-            return "is made for NVFP4 grids, which this version does not have";
+            return "(NVFP4 ranges searched beyond the largest weight) is not built yet";
     return NULL;
 }
 

@@ -12,7 +12,7 @@ struct observer {
     const char *name, *doc;
     const struct opt *options; /* rows over struct observer_params, with this observer's defaults */
     int needs_importance;      /* 1: uses E[x^2] per input column when there is any */
-    /* Fill q->scale and q->zero from w [rows, cols] (row-major, dense). importance: NULL or [cols]. */
+    /* Fill q->scale and q->zero (and q->global_scale, where the grid has one and it is 0) from w [rows, cols] (row-major, dense). importance: NULL or [cols]. */
     int (*fit)(const struct observer_params *p, const float *w, const float *importance, struct qtensor *q,
                struct err *e);
 };

@@ -28,9 +28,10 @@ struct fit {
     const struct grid *grid;
     const float *w;
     struct qtensor *q;
-    union part *part;  /* [rows, param_cols] */
-    struct cell *cell; /* [param_rows, param_cols] */
-    uint8_t *improved; /* [param_rows] */
+    struct grid_layout trial; /* what candidates are judged on */
+    union part *part;         /* [rows, param_cols] */
+    struct cell *cell;        /* [param_rows, param_cols] */
+    uint8_t *improved;        /* [param_rows] */
     float p;
 };
 
@@ -84,9 +85,9 @@ static void cells_range(void *arg, int64_t pr)
     }
 }
 
-static void set_params(const struct fit *f, int64_t i, float lo, float hi)
+static void set_params(const struct fit *f, const struct grid_layout *l, int64_t i, float lo, float hi)
 {
-    f->grid->params(&f->q->layout, lo, hi, &f->q->scale[i], f->q->zero ? &f->q->zero[i] : NULL);
+    f->grid->params(l, f->q->global_scale, lo, hi, &f->q->scale[i], f->q->zero ? &f->q->zero[i] : NULL);
 }
 
 static void cells_candidate(void *arg, int64_t pr)
@@ -94,7 +95,7 @@ static void cells_candidate(void *arg, int64_t pr)
     const struct fit *f = arg;
     const struct grid_layout *l = &f->q->layout;
     for (int64_t i = pr * l->param_cols; i < (pr + 1) * l->param_cols; i++)
-        set_params(f, i, round_to(l->scale_dtype, f->cell[i].lo * f->p),
+        set_params(f, &f->trial, i, round_to(l->scale_dtype, f->cell[i].lo * f->p),
                    round_to(l->scale_dtype, f->cell[i].hi * f->p));
 }
 
@@ -102,7 +103,7 @@ static void cells_best(void *arg, int64_t pr)
 {
     const struct fit *f = arg;
     for (int64_t i = pr * f->q->layout.param_cols; i < (pr + 1) * f->q->layout.param_cols; i++)
-        set_params(f, i, f->cell[i].best_lo, f->cell[i].best_hi);
+        set_params(f, &f->q->layout, i, f->cell[i].best_lo, f->cell[i].best_hi);
 }
 
 /* d = |q - x|^norm, weighted, for m <= SPAN values of cell i. */
@@ -112,7 +113,7 @@ static void errors_of(const struct fit *f, const float *x, const float *weight, 
     const struct grid_layout *l = &f->q->layout;
     enum dtype own = f->s->own_arithmetic ? l->scale_dtype : DT_F32;
     int8_t codes[SPAN];
-    f->grid->round_own(l, x, m, f->q->scale[i], f->q->zero ? f->q->zero[i] : 0, codes, d);
+    f->grid->round_own(&f->trial, x, m, f->q->scale[i], f->q->zero ? f->q->zero[i] : 0, codes, d);
     for (int64_t j = 0; j < m; j++)
         d[j] = fabsf(d[j] - x[j]);
     round_all(own, m, d);
@@ -210,6 +211,20 @@ static int check_scales(const struct qtensor *q, struct err *e)
     return 0;
 }
 
+/* The matrix's own global scale, where the caller has not set one for several. */
+static void own_global(struct fit *f)
+{
+    const struct grid_layout *l = &f->q->layout;
+    float most = 0.0f;
+    if (!f->grid->global_scale || f->q->global_scale > 0.0f)
+        return;
+    for (int64_t i = 0; i < l->param_rows * l->param_cols; i++) {
+        float m = f->cell[i].hi > -f->cell[i].lo ? f->cell[i].hi : -f->cell[i].lo;
+        most = m > most ? m : most;
+    }
+    f->q->global_scale = f->grid->global_scale(most);
+}
+
 int range_fit(const struct search *s, const float *w, struct qtensor *q, struct err *e)
 {
     const struct grid_layout *l = &q->layout;
@@ -225,6 +240,10 @@ int range_fit(const struct search *s, const float *w, struct qtensor *q, struct 
         goto done;
     k_parallel(l->rows, row_range, &f);
     k_parallel(l->param_rows, cells_range, &f);
+    own_global(&f);
+    f.trial = *l;
+    if (f.grid->trial)
+        f.grid->trial(l, &f.trial);
     if (s)
         run_search(&f);
     k_parallel(l->param_rows, cells_best, &f);

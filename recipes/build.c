@@ -36,7 +36,7 @@ int build_note(struct builder *b, struct src_pos at, struct err *e, const char *
 {
     char text[400];
     va_list ap;
-    int n = snprintf(text, sizeof text, "%.120s:%d: ", at.file ? at.file : "recipe", at.line);
+    int n = snprintf(text, sizeof text, "line %d: ", at.line);
     va_start(ap, fmt);
     vsnprintf(text + n, sizeof text - (size_t)n, fmt, ap);
     va_end(ap);

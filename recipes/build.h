@@ -14,7 +14,7 @@ int build_stage(struct builder *b, const struct stage_spec *spec, const struct n
 /* build_named - the same by name, with the nearest one when it is unknown. */
 int build_named(struct builder *b, const struct node *name, const struct node *options, const char *group,
                 struct err *e);
-/* build_note - "FILE:LINE: text" on the recipe's notes, once. */
+/* build_note - "line N: text" on the recipe's notes, once. No path: notes stand in manifests. */
 int build_note(struct builder *b, struct src_pos at, struct err *e, const char *fmt, ...) QP_PRINTF(4, 5);
 bool build_needs_data(const struct recipe_stage *s);
 bool build_has(const struct recipe *r, enum stage_kind kind);

@@ -81,7 +81,8 @@ static int unknown_top(const struct node *key, const struct node *value, struct 
 {
     static const char *const own[] = { "model", "output",    "seed",   "dialect", "threads", "math",
                                        "vars",  "calibrate", "verify", "save",    "stages",  "version" };
-    err_at(e, ERR_INPUT, key->at, "found key '%s', expected NAME_stage", key->text);
+    err_at(e, ERR_INPUT, key->at, "found key '%.80s', expected NAME_stage or a key of qpipe's own",
+           key->text);
     if (stage_spec_find(key->text))
         return err_hint(e, "put it below a stage and a group: quant_stage: { quant_modifiers: { %s: ... } }",
                         key->text);
@@ -91,8 +92,8 @@ static int unknown_top(const struct node *key, const struct node *value, struct 
     if (looks_like_modifiers(value))
         return err_hint(e, "did you mean '%s_stage'?", key->text);
     const char *near = str_nearest(key->text, own, sizeof own / sizeof *own, sizeof *own);
-    return near ? err_hint(e, "did you mean '%s'?", near)
-                : err_hint(e, "keys that begin with x- are free for anchors");
+    return near ? err_hint(e, "did you mean '%s'? Keys that begin with x- are free, for anchors", near)
+                : err_hint(e, "keys that begin with x- are free, for anchors");
 }
 
 static int read_top(struct builder *b, const struct node *key, const struct node *value, struct err *e)
@@ -101,6 +102,8 @@ static int read_top(struct builder *b, const struct node *key, const struct node
         const char *name;
         const struct stage_spec *spec;
     } own[] = { { "calibrate", &spec_calibrate }, { "verify", &spec_verify }, { "save", &spec_save } };
+    if (str_starts(key->text, "x-"))
+        return 0;
     if (str_ends(key->text, "_stage") && strlen(key->text) > strlen("_stage"))
         return read_stage(b, key, value, e);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -113,7 +116,7 @@ static int read_top(struct builder *b, const struct node *key, const struct node
         err_at(e, ERR_INPUT, key->at, "found stages: beside NAME_stage, expected one grammar in a file");
         return err_hint(e, "move the modifiers below stages:, or leave stages: out");
     }
-    if (opt_find(head_options, key->text) || str_starts(key->text, "x-"))
+    if (opt_find(head_options, key->text))
         return 0;
     return unknown_top(key, value, e);
 }
@@ -122,7 +125,7 @@ int grammar_peer(struct builder *b, const struct node *root, struct err *e)
 {
     bool any = false;
     for (size_t i = 0; i < root->n; i++) {
-        any = any || str_ends(root->key[i]->text, "_stage");
+        any = any || (str_ends(root->key[i]->text, "_stage") && !str_starts(root->key[i]->text, "x-"));
         if (read_top(b, root->key[i], root->item[i], e))
             return -1;
     }

@@ -2,7 +2,7 @@
 #include "recipes/match.h"
 
 #include "base/mem.h"
-#include "base/regex.h"
+#include "recipes/pattern.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,11 +47,12 @@ static int add(struct matcher *x, const char *text, struct src_pos at, int group
     *n = (struct entry){ .text = text, .at = at, .kind = kind_of(x, text), .group = group };
     if (n->kind == BY_REGEX) {
         struct err why = { 0 };
-        n->regex = regex_new(text + 3, strlen(text + 3), REGEX_PYTHON_MATCH, &why);
+        n->regex = pattern_new(text + 3, &why);
         if (!n->regex) {
             err_at(e, why.code, at, "%s", why.what);
-            return str_starts(text + 3, "*") ? err_hint(e, "a pattern is no glob: write re:.*%s", text + 4)
-                                             : -1;
+            if (str_starts(text + 3, "*"))
+                return err_hint(e, "a pattern is no glob: write re:.*%s", text + 4);
+            return why.hint[0] ? err_hint(e, "%s", why.hint) : -1;
         }
     }
     x->n++;
@@ -135,10 +136,9 @@ static int hint_for(const struct matcher *x, const struct entry *n, struct err *
             return err_hint(e, "a plain entry is a whole module name or a class; did you mean 're:.*%s$'?",
                             text);
         }
-    const char *near = str_nearest(n->text, &x->m->name, x->n_modules, sizeof *x->m);
-    if (!near)
-        for (size_t i = 0; !near && i < x->n_modules; i++)
-            near = str_nearest(n->text, x->m[i].classes, 1, sizeof(char *));
+    const char *near = x->n_modules ? str_nearest(n->text, &x->m->name, x->n_modules, sizeof *x->m) : NULL;
+    for (size_t i = 0; !near && i < x->n_modules; i++)
+        near = str_nearest(n->text, x->m[i].classes, x->m[i].classes[0] != NULL, sizeof(char *));
     if (near)
         return err_hint(e, "did you mean '%s'?", near);
     return err_hint(e, "`qpipe plan` lists the modules; { match: '%s', optional: true } allows no match",
@@ -182,19 +182,25 @@ static int collect(struct matcher *x, const struct quant_config *c, struct err *
     return 0;
 }
 
-static int nothing_left(const struct matcher *x, const struct match_result *r, struct err *e)
+/* A run that would quantize nothing is a mistake, whatever may be unmatched. */
+static int nothing_left(const struct quant_config *c, const struct matcher *x, const struct match_result *r,
+                        struct err *e)
 {
+    const struct entry *ignore = NULL;
     for (size_t i = 0; i < x->n_modules; i++)
         if (r[i].group >= 0)
             return 0;
-    for (size_t i = 0; i < x->n_ignore; i++)
-        if (x->entry[i].hits) {
-            err_at(e, ERR_INPUT, x->entry[i].at,
-                   "every targeted module is ignored (here by '%s'); nothing would be quantized",
-                   x->entry[i].text);
-            return err_hint(e, "narrow the ignore list");
-        }
-    return 0;
+    for (size_t i = 0; !ignore && i < x->n_ignore; i++)
+        if (x->entry[i].hits)
+            ignore = &x->entry[i];
+    if (!c->n)
+        return 0;
+    if (ignore) {
+        err_at(e, ERR_INPUT, ignore->at,
+               "every targeted module is ignored (here by '%s'); nothing would be quantized", ignore->text);
+        return err_hint(e, "narrow the ignore list");
+    }
+    return err_at(e, ERR_INPUT, c->group[0].at, "no target matches a module; nothing would be quantized");
 }
 
 int match_modules(const struct quant_config *c, const struct match_module *m, size_t n, bool allow_unmatched,
@@ -207,7 +213,7 @@ int match_modules(const struct quant_config *c, const struct match_module *m, si
     for (size_t i = 0; !rc && i < x.n; i++)
         rc = check_entry(c, &x, &x.entry[i], allow_unmatched, e);
     if (!rc)
-        rc = nothing_left(&x, result, e);
+        rc = nothing_left(c, &x, result, e);
     for (size_t i = 0; i < x.n; i++)
         regex_free(x.entry[i].regex);
     mem_free(x.entry);

@@ -43,6 +43,8 @@ struct yaml_doc {
 };
 struct reader {
     struct yaml_doc *d;
+    const char *text;
+    size_t n;
     yaml_parser_t parser;
     yaml_event_t event;
     bool has_event;
@@ -74,6 +76,15 @@ static struct src_pos pos(const struct yaml_doc *d, const yaml_mark_t *m)
     return at;
 }
 
+/* libyaml counts characters; the text is known to be valid UTF-8. */
+static bool is_tab(const struct reader *r, size_t character)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (((unsigned char)r->text[i] & 0xC0) != 0x80 && !character--)
+            return r->text[i] == '\t';
+    return false;
+}
+
 static int parser_error(struct reader *r)
 {
     const yaml_parser_t *p = &r->parser;
@@ -84,13 +95,19 @@ static int parser_error(struct reader *r)
     if (p->error == YAML_READER_ERROR)
         return err_set(r->e, ERR_INPUT, "%s: not readable as text at byte %zu: %s", r->d->name,
                        p->problem_offset, problem);
+    if (is_tab(r, p->problem_mark.index)) {
+        err_at(r->e, ERR_INPUT, at, "found a tab, expected spaces");
+        return err_hint(r->e, "YAML is indented with spaces only");
+    }
     err_at(r->e, ERR_INPUT, at, "not valid YAML: %s%s%s", problem, p->context ? ", " : "",
            p->context ? p->context : "");
     if (strstr(problem, "escape"))
         return err_hint(r->e,
                         "in double quotes a backslash starts an escape; write patterns in single quotes");
-    if (strstr(problem, "tab") || strstr(problem, "cannot start any token"))
-        return err_hint(r->e, "indent with spaces, and quote texts that begin with a special character");
+    if (strstr(problem, "cannot start any token"))
+        return err_hint(r->e, "quote texts that begin with a special character");
+    if (strstr(problem, "unknown anchor") || strstr(problem, "alphabetic or numeric"))
+        return err_hint(r->e, "quote texts that begin with * or &");
     return -1;
 }
 
@@ -197,11 +214,12 @@ static struct node *read_alias(struct reader *r)
     struct anchor *a = find_anchor(r->d, name);
     struct src_pos at = pos(r->d, &r->event.start_mark);
     if (!a) {
-        err_at(r->e, ERR_INPUT, at, "found alias '*%s', expected an anchor '&%s' above it", name, name);
+        err_at(r->e, ERR_INPUT, at, "found alias '*%.80s', expected an anchor '&%.80s' above it", name, name);
+        err_hint(r->e, "quote a text that begins with *");
         return NULL;
     }
     if (a->open) {
-        err_at(r->e, ERR_INPUT, at, "alias '*%s' stands inside its own anchor", name);
+        err_at(r->e, ERR_INPUT, at, "alias '*%.80s' stands inside its own anchor", name);
         return NULL;
     }
     return count(r, a->weight, a->text) || check_depth(r, a->height) ? NULL : a->node;
@@ -212,7 +230,7 @@ static int refuse_tag(struct reader *r, const yaml_char_t *tag, bool *is_str)
     *is_str = tag && (!strcmp((const char *)tag, YAML_STR_TAG) || !strcmp((const char *)tag, "!"));
     if (!tag || *is_str)
         return 0;
-    err_at(r->e, ERR_INPUT, pos(r->d, &r->event.start_mark), "found tag '%s', expected none",
+    err_at(r->e, ERR_INPUT, pos(r->d, &r->event.start_mark), "found tag '%.80s', expected none",
            (const char *)tag);
     return err_hint(r->e, "recipes are plain data; leave the tag out");
 }
@@ -285,7 +303,7 @@ static int refuse_duplicate(struct reader *r, const struct nodes *keys, const st
 {
     for (size_t i = 0; i < keys->n; i++)
         if (!strcmp(keys->v[i]->text, key->text) && strcmp(key->text, "<<"))
-            return err_at(r->e, ERR_INPUT, key->at, "found key '%s' twice, first at line %d, column %d",
+            return err_at(r->e, ERR_INPUT, key->at, "found key '%.80s' twice, first at line %d, column %d",
                           key->text, keys->v[i]->at.line, keys->v[i]->at.col);
     return 0;
 }
@@ -483,7 +501,7 @@ struct yaml_doc *yaml_doc_parse(const char *text, size_t n, const char *name, st
     struct yaml_doc *d = mem_alloc(sizeof *d, e);
     if (!d)
         return NULL;
-    struct reader r = { .d = d, .e = e };
+    struct reader r = { .d = d, .text = text, .n = n, .e = e };
     d->name = mem_strdup(name, e);
     if (!d->name || !yaml_parser_initialize(&r.parser)) {
         err_nomem(e);

@@ -306,8 +306,8 @@ static int infer_strategy(const struct node *n, const struct args_raw *r, enum a
                       "strategy block and block_structure go together; found one of them");
     if (role == ARGS_WEIGHTS && r->strategy == STRATEGY_NULL && a->strategy == STRATEGY_TENSOR && notes) {
         char text[160];
-        snprintf(text, sizeof text, "%s:%d: weights without strategy and group_size share one scale a tensor",
-                 n->at.file ? n->at.file : "recipe", n->at.line);
+        snprintf(text, sizeof text,
+                 "line %d: weights without strategy and group_size share one scale a tensor", n->at.line);
         if (strs_add(notes, text, e))
             return -1;
     }

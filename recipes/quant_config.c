@@ -12,21 +12,13 @@
 enum { MAX_GROUP_NAME = 200 };
 struct scheme_raw {
     const struct node *targets, *weights, *input, *output;
-    char *preset;
-    int format;
+    char *preset, *format;
 };
-enum { FORMAT_NULL = 9 };
-static const char *const formats[] = { "pack-quantized",
-                                       "int-quantized",
-                                       "naive-quantized",
-                                       "float-quantized",
-                                       "marlin-24",
-                                       "nvfp4-pack-quantized",
-                                       "mxfp4-pack-quantized",
-                                       "mxfp8-quantized",
-                                       "dense",
-                                       "null",
-                                       NULL };
+static const char *const formats[] = {
+    "pack-quantized", "int-quantized",        "naive-quantized",      "float-quantized", "dense",
+    "marlin-24",      "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized",
+};
+enum { N_FORMATS = sizeof formats / sizeof *formats };
 #define S     scheme_raw
 #define AT(f) offsetof(struct S, f)
 const struct opt quant_scheme_options[] = {
@@ -46,11 +38,8 @@ const struct opt quant_scheme_options[] = {
       .flags = OPT_NULLABLE | OPT_NATIVE,
       .doc = "A preset whose parts hold where the group has none of its own." },
     { .name = "format",
-      .type = OPT_ENUM,
+      .type = OPT_STR,
       .at = AT(format),
-      .def = FORMAT_NULL,
-      .words = formats,
-      .null_value = FORMAT_NULL,
       .flags = OPT_NULLABLE,
       .doc = "Layout in the file; inferred when left out." },
     { .name = NULL },
@@ -178,6 +167,19 @@ static int read_scheme(const struct quant_raw *raw, struct quant_config *q, stru
     return 0;
 }
 
+static int set_format(const struct node *n, const char *word, struct config_group *g, struct err *e)
+{
+    for (size_t i = 0; i < N_FORMATS; i++)
+        if (!strcmp(formats[i], word)) {
+            snprintf(g->scheme.format, sizeof g->scheme.format, "%s", word);
+            return 0;
+        }
+    err_at(e, ERR_INPUT, node_get(n, "format")->at, "format: found '%.80s', expected a layout's name", word);
+    const char *near = str_nearest(word, formats, N_FORMATS, sizeof *formats);
+    return near ? err_hint(e, "did you mean '%s'?", near)
+                : err_hint(e, "leave it out; it follows from the scheme");
+}
+
 static int scheme_from(const struct node *n, const struct scheme_raw *r, struct config_group *g,
                        struct strs *notes, struct err *e)
 {
@@ -199,9 +201,7 @@ static int scheme_from(const struct node *n, const struct scheme_raw *r, struct 
     if (!g->scheme.has_weights && !g->scheme.has_input && !g->scheme.has_output && !g->scheme.preset[0])
         return err_at(e, ERR_INPUT, n->at, "config group '%s' quantizes nothing: no weights, no activations",
                       g->name);
-    if (r->format != FORMAT_NULL)
-        snprintf(g->scheme.format, sizeof g->scheme.format, "%s", formats[r->format]);
-    return 0;
+    return r->format ? set_format(n, r->format, g, e) : 0;
 }
 
 static int base_preset(const struct node *n, const struct scheme_raw *r, bool native, struct config_group *g,
@@ -331,8 +331,8 @@ static int note_targets(const struct quant_raw *raw, const struct quant_context 
     bool grouped = !node_is_null(raw->config_groups) || (raw->scheme && raw->scheme->kind == NODE_MAP);
     if (node_is_null(raw->targets) || !grouped)
         return 0;
-    snprintf(text, sizeof text, "%.100s:%d: targets is not used, as every group names its own",
-             raw->targets->at.file ? raw->targets->at.file : "recipe", raw->targets->at.line);
+    snprintf(text, sizeof text, "line %d: targets is not used, as every group names its own",
+             raw->targets->at.line);
     return strs_add(c->notes, text, e);
 }
 

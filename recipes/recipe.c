@@ -253,7 +253,7 @@ int recipe_parse(const char *text, size_t n, const char *path, const struct reci
     struct builder b = { .r = out, .args = args };
     char *dir = path_dir(path, e);
     out->path = dir ? mem_strdup(path, e) : NULL;
-    b.base_dir = dir;
+    b.base_dir = dir && strcmp(dir, ".") != 0 ? dir : NULL;
     int rc = out->path && (out->doc = yaml_doc_parse(text, n, out->path, e)) ? read_root(&b, e) : -1;
     mem_free(dir);
     if (rc)

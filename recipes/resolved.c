@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* YAML out: every text in double quotes with JSON's escapes, which YAML reads alike. */
+/* YAML out: every text in double quotes, whatever is not plain printable escaped. */
 struct yaml_out {
     struct buf *b;
     struct err *e;
@@ -22,23 +22,67 @@ static void indent(struct yaml_out *y, int n)
         put(y, "  ");
 }
 
-static void text(struct yaml_out *y, const char *s)
+/* What YAML's reader refuses or folds when it stands bare inside quotes. */
+static bool bare(unsigned c)
 {
-    struct buf q = { 0 };
-    struct jw w;
-    jw_init(&w, &q, -1);
-    jw_str(&w, s);
-    if (jw_done(&w, y->e))
-        y->rc = -1;
-    else
-        put(y, q.p);
-    buf_release(&q);
+    return (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') ||
+           (c >= 0xA0 && c != 0x2028 && c != 0x2029 && c != 0xFEFF && c != 0xFFFE && c != 0xFFFF);
 }
 
-static void key(struct yaml_out *y, int depth, const char *name)
+static void quoted(struct yaml_out *y, const char *s, bool dollars)
+{
+    const size_t n = strlen(s);
+    int len;
+    char t[16];
+    put(y, "\"");
+    for (size_t i = 0; i < n; i += (size_t)len) {
+        unsigned c = utf8_get(s + i, n - i, &len);
+        if (dollars && c == '$' && (s[i + 1] == '$' || s[i + 1] == '{'))
+            put(y, "$");
+        if (bare(c))
+            snprintf(t, sizeof t, "%.*s", len, s + i);
+        else if (c == '"' || c == '\\')
+            snprintf(t, sizeof t, "\\%c", (char)c);
+        else
+            snprintf(t, sizeof t, c < 0x100 ? "\\x%02X" : "\\u%04X", c);
+        put(y, t);
+    }
+    put(y, "\"");
+}
+
+/* A value: read back, $$ is one dollar again. Keys are not substituted. */
+static void text(struct yaml_out *y, const char *s) { quoted(y, s, true); }
+static void name(struct yaml_out *y, const char *s) { quoted(y, s, false); }
+
+static void node(struct yaml_out *y, const struct node *n)
+{
+    bool truth =
+        n->kind == NODE_SCALAR && !n->quoted && (!strcmp(n->text, "true") || !strcmp(n->text, "false"));
+    if (node_is_null(n))
+        put(y, "null");
+    else if (truth)
+        put(y, n->text);
+    else if (n->kind == NODE_SCALAR)
+        text(y, n->text);
+    else {
+        put(y, n->kind == NODE_MAP ? "{" : "[");
+        for (size_t i = 0; i < n->n; i++) {
+            put(y, i ? ", " : "");
+            if (n->kind == NODE_MAP) {
+                put(y, strlen(n->key[i]->text) > 100 ? "? " : "");
+                name(y, n->key[i]->text);
+                put(y, ": ");
+            }
+            node(y, n->item[i]);
+        }
+        put(y, n->kind == NODE_MAP ? "}" : "]");
+    }
+}
+
+static void key(struct yaml_out *y, int depth, const char *k)
 {
     indent(y, depth);
-    put(y, name);
+    put(y, k);
     put(y, ": ");
 }
 
@@ -73,10 +117,10 @@ static void list(struct yaml_out *y, const struct strs *l, const struct strs *op
 static bool absent(const struct opt *o, const void *p)
 {
     if (o->type == OPT_STR || o->type == OPT_PATH)
-        return !*(char *const *)p;
+        return !*(char *const *)p && !o->def_str;
     if (o->type == OPT_REAL)
         return isnan(*(const double *)p);
-    return o->type == OPT_NODE;
+    return o->type == OPT_NODE && !*(const struct node *const *)p;
 }
 
 static void value(struct yaml_out *y, const struct opt *o, const void *p)
@@ -90,11 +134,11 @@ static void value(struct yaml_out *y, const struct opt *o, const void *p)
     case OPT_STR:
     case OPT_PATH: text(y, *(char *const *)p); break;
     case OPT_STRS: list(y, p, NULL); break;
-    case OPT_NODE: break;
+    case OPT_NODE: node(y, *(const struct node *const *)p); break;
     }
 }
 
-static void args(struct yaml_out *y, int depth, const char *name, const struct quant_args *a)
+static void args(struct yaml_out *y, int depth, const char *which, const struct quant_args *a)
 {
     static const char *const dynamics[] = { "false", "true", "local" };
     const struct {
@@ -106,7 +150,7 @@ static void args(struct yaml_out *y, int depth, const char *name, const struct q
                { "norm", a->obs_norm },
                { "patience", a->obs_patience } };
     char t[48];
-    key(y, depth, name);
+    key(y, depth, which);
     put(y, "{num_bits: ");
     integer(y, a->num_bits);
     put(y, ", type: ");
@@ -161,8 +205,13 @@ static void quant(struct yaml_out *y, int depth, const struct quant_config *q)
     for (size_t i = 0; i < q->n; i++) {
         const struct config_group *g = &q->group[i];
         indent(y, depth + 1);
-        text(y, g->name);
+        name(y, g->name);
         put(y, ":\n");
+        if (g->scheme.preset[0]) {
+            key(y, depth + 2, "preset");
+            text(y, g->scheme.preset);
+            put(y, "\n");
+        }
         key(y, depth + 2, "targets");
         list(y, &g->targets, &q->optional);
         put(y, "\n");
@@ -185,27 +234,28 @@ static void quant(struct yaml_out *y, int depth, const struct quant_config *q)
         args(y, depth, "kv_cache_scheme", &q->kv_cache);
 }
 
-/* With config groups that say their order, the modifier's own word would only repeat or contradict it. */
-static bool said_by_groups(const struct recipe_stage *s, const struct opt *o)
-{
-    return s->spec == &spec_gptq && !strcmp(o->name, "actorder") && s->quant && s->quant->n;
-}
-
 static void null_or_value(struct yaml_out *y, const struct opt *o, const void *p)
 {
     if (o->type == OPT_ENUM && o->flags & OPT_NULLABLE && *(const int *)p == (int)o->null_value)
+        put(y, "null");
+    else if ((o->type == OPT_STR || o->type == OPT_PATH) && !*(char *const *)p)
         put(y, "null");
     else
         value(y, o, p);
 }
 
-/* Options that the file shall not repeat. */
+/* Where things stand and how much is used to make them: no part of what is made, and of its hash. */
+static bool circumstance(const struct opt *o)
+{
+    return o->type == OPT_PATH || !strcmp(o->name, "activation_budget");
+}
+
+/* "not given" is no word of the grammar: every config group has its order by then. */
 static bool left_out(const struct recipe_stage *s, const struct opt *o, bool with_paths)
 {
     const void *p = (const char *)s->options + o->at;
-    bool no_word =
-        s->spec == &spec_gptq && o->type == OPT_ENUM && !strcmp(o->words[*(const int *)p], "not given");
-    return absent(o, p) || said_by_groups(s, o) || (o->type == OPT_PATH && !with_paths) || no_word;
+    bool no_word = o->type == OPT_ENUM && !strcmp(o->words[*(const int *)p], "not given");
+    return absent(o, p) || (circumstance(o) && !with_paths) || no_word;
 }
 
 static void stage(struct yaml_out *y, const struct recipe_stage *s, bool with_paths)
@@ -230,7 +280,9 @@ static void stage(struct yaml_out *y, const struct recipe_stage *s, bool with_pa
 int recipe_resolved(const struct recipe *r, bool with_paths, struct buf *out, struct err *e)
 {
     struct yaml_out y = { out, e, 0 };
-    put(&y, "# A resolved recipe: nothing is left to defaults.\nversion: 1\n");
+    put(&y, "# A resolved recipe: nothing is left to defaults.");
+    put(&y, with_paths ? " Paths are as seen from the working folder.\n" : "\n");
+    put(&y, "version: 1\n");
     if (with_paths && r->model) {
         key(&y, 0, "model");
         text(&y, r->model);
@@ -239,6 +291,11 @@ int recipe_resolved(const struct recipe *r, bool with_paths, struct buf *out, st
     if (with_paths && r->output) {
         key(&y, 0, "output");
         text(&y, r->output);
+        put(&y, "\n");
+    }
+    if (with_paths && r->threads_hint) {
+        key(&y, 0, "threads");
+        integer(&y, r->threads_hint);
         put(&y, "\n");
     }
     key(&y, 0, "seed");
@@ -253,14 +310,42 @@ int recipe_resolved(const struct recipe *r, bool with_paths, struct buf *out, st
     return y.rc;
 }
 
+static void node_json(const struct node *n, struct jw *w)
+{
+    if (node_is_null(n))
+        jw_null(w);
+    else if (n->kind == NODE_SCALAR)
+        jw_str(w, n->text);
+    else if (n->kind == NODE_LIST) {
+        jw_array(w);
+        for (size_t i = 0; i < n->n; i++)
+            node_json(n->item[i], w);
+        jw_end_array(w);
+    } else {
+        jw_object(w);
+        for (size_t i = 0; i < n->n; i++) {
+            jw_key(w, n->key[i]->text);
+            node_json(n->item[i], w);
+        }
+        jw_end_object(w);
+    }
+}
+
+static void strs_json(const char *k, const struct strs *l, struct jw *w)
+{
+    jw_key(w, k);
+    jw_array(w);
+    for (size_t i = 0; i < l->n; i++)
+        jw_str(w, l->v[i]);
+    jw_end_array(w);
+}
+
 static void group_json(const struct config_group *g, struct jw *w)
 {
     jw_object(w);
-    jw_key(w, "targets");
-    jw_array(w);
-    for (size_t i = 0; i < g->targets.n; i++)
-        jw_str(w, g->targets.v[i]);
-    jw_end_array(w);
+    jw_kstr(w, "preset", g->scheme.preset[0] ? g->scheme.preset : NULL);
+    strs_json("targets", &g->targets, w);
+    jw_kstr(w, "format", g->scheme.format[0] ? g->scheme.format : NULL);
     const struct {
         const char *name;
         bool has;
@@ -278,32 +363,43 @@ static void group_json(const struct config_group *g, struct jw *w)
     jw_end_object(w);
 }
 
+static void quant_json(const struct quant_config *q, struct jw *w)
+{
+    jw_key(w, "config_groups");
+    jw_object(w);
+    for (size_t i = 0; i < q->n; i++) {
+        jw_key(w, q->group[i].name);
+        group_json(&q->group[i], w);
+    }
+    jw_end_object(w);
+    strs_json("ignore", &q->ignore, w);
+    strs_json("optional", &q->optional, w);
+    jw_key(w, "kv_cache_scheme");
+    if (q->has_kv_cache)
+        quant_args_json(&q->kv_cache, w);
+    else
+        jw_null(w);
+}
+
 static void stage_json(const struct recipe_stage *s, struct jw *w)
 {
     jw_object(w);
     jw_kstr(w, "name", s->spec->name);
     jw_key(w, "options");
     jw_object(w);
-    for (const struct opt *o = s->spec->options; o->name; o++)
-        if (o->type != OPT_PATH) { /* no path goes into what is hashed */
-            struct opt one[2] = { *o, { .name = NULL } };
+    for (const struct opt *o = s->spec->options; o->name; o++) {
+        const struct opt one[2] = { *o, { .name = NULL } };
+        if (left_out(s, o, false))
+            continue;
+        if (o->type == OPT_NODE) {
+            jw_key(w, o->name);
+            node_json(*(const struct node *const *)(const void *)((const char *)s->options + o->at), w);
+        } else
             opt_values(one, s->options, w);
-        }
-    jw_end_object(w);
-    if (s->quant) {
-        jw_key(w, "config_groups");
-        jw_object(w);
-        for (size_t i = 0; i < s->quant->n; i++) {
-            jw_key(w, s->quant->group[i].name);
-            group_json(&s->quant->group[i], w);
-        }
-        jw_end_object(w);
-        jw_key(w, "ignore");
-        jw_array(w);
-        for (size_t i = 0; i < s->quant->ignore.n; i++)
-            jw_str(w, s->quant->ignore.v[i]);
-        jw_end_array(w);
     }
+    jw_end_object(w);
+    if (s->quant)
+        quant_json(s->quant, w);
     jw_end_object(w);
 }
 

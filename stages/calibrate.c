@@ -25,7 +25,9 @@ int dataset_of(const struct job *j, const struct dataset_options *o, struct data
     if (!t && why.code == ERR_NOMEM)
         return err_nomem(e);
     int rc = dataset_load(o, t, j->load.model.vocab, out, e);
-    if (rc && !t && e->code != ERR_NOMEM)
+    if (rc && !t && e->code != ERR_NOMEM && why.at.line)
+        err_hint(e, "no tokenizer: %.120s:%d: %.160s", why.file, why.at.line, why.what);
+    else if (rc && !t && e->code != ERR_NOMEM)
         err_hint(e, "no tokenizer: %.250s", why.what);
     tokenizer_free(t);
     return rc;
@@ -39,7 +41,7 @@ int64_t calibrate_length(const struct job *j)
     return positions > 0 && positions < 2048 ? positions : 2048;
 }
 
-int calibrate_run(struct job *j, struct err *e)
+int calibrate_load(struct job *j, struct err *e)
 {
     if (!j->needs_data)
         return 0;

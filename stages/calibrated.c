@@ -126,7 +126,9 @@ static int solve_group(struct pass *p, const struct walk_group *g, struct gram *
         if (!m || m->done)
             continue;
         bool factored = m->solver->needs == NEED_GRAM;
-        if (factored && factor_for(p, g, gram, m, &s, e))
+        if (fused_scale(p->j, m, g, e))
+            rc = -1;
+        else if (factored && factor_for(p, g, gram, m, &s, e))
             rc = err_while(e, "factoring the Hessian of %s", m->module->name);
         else
             rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, gram, e);

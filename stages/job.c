@@ -44,6 +44,19 @@ static int plan_stages(struct job *j, struct err *e)
     return 0;
 }
 
+static int plan_unread(struct job *j, struct err *e)
+{
+    const struct strs *u = &j->load.model.unread;
+    for (size_t i = 0; i < u->n && i < 8; i++)
+        if (job_note(j, e, "tensor '%s' belongs to no module of the family; it is copied as it is", u->v[i]))
+            return -1;
+    if (u->n > 8)
+        return job_note(j, e,
+                        "%zu more tensors belong to no module of the family; they are copied as they are",
+                        u->n - 8);
+    return 0;
+}
+
 /* Modules that nobody targeted keep what they are; at least one must change. */
 static int plan_finish(struct job *j, struct err *e)
 {
@@ -63,15 +76,7 @@ static int plan_finish(struct job *j, struct err *e)
         err_set(e, ERR_INPUT, "%s: a modifier needs calibration text, and none is named", j->recipe->path);
         return err_hint(e, "give --dataset FILE, or calibrate: { dataset: FILE } in the recipe");
     }
-    for (size_t i = 0; i < j->load.model.unread.n && i < 8; i++)
-        if (job_note(j, e, "tensor '%s' belongs to no module of the family; it is copied as it is",
-                     j->load.model.unread.v[i]))
-            return -1;
-    if (j->load.model.unread.n > 8)
-        return job_note(j, e,
-                        "%zu more tensors belong to no module of the family; they are copied as they are",
-                        j->load.model.unread.n - 8);
-    return 0;
+    return calibrate_load(j, e) || verify_load(j, e) ? -1 : plan_unread(j, e);
 }
 
 int job_plan(const struct recipe *r, bool allow_unmatched, struct job *out, struct err *e)
@@ -92,6 +97,7 @@ failed:
 void job_release(struct job *j)
 {
     dataset_release(&j->data);
+    dataset_release(&j->heldout);
     saver_free(j->saver);
     mem_free(j->module);
     model_release(&j->load.model);

@@ -36,6 +36,7 @@ struct module_job {
     const struct observer *observer;
     struct observer_params observer_params;
     struct grid_layout layout;
+    float global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
     enum dtype dtype; /* the weight's, on disk */
     bool done;
     struct module_result result;
@@ -58,9 +59,10 @@ struct job {
     const struct verify_options *verify;       /* NULL: no such stage */
     const struct save_options *save;
     const struct container *container;
-    struct dataset data; /* after calibrate ran */
-    struct strs notes;   /* said in plan and manifest */
-    struct saver *saver; /* while running */
+    struct dataset data;    /* calibration; n == 0: none is needed */
+    struct dataset heldout; /* verification; n == 0: weights only */
+    struct strs notes;      /* said in plan and manifest */
+    struct saver *saver;    /* while running */
 };
 
 /* A row of the stages table: what a stage does at plan time and at run time. Order of calls: plan of every stage of the
@@ -77,9 +79,12 @@ void job_release(struct job *j);
 int job_note(struct job *j, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
 struct module_job *job_module(const struct job *j, const char *name); /* NULL */
 
+/* job_plan reads the texts, too: their mistakes come to light before anything is computed, and costs are exact. */
+int calibrate_load(struct job *j, struct err *e); /* into j->data, when needs_data */
+int verify_load(struct job *j,
+                struct err *e); /* into j->heldout; ERR_INPUT when it overlaps the calibration text */
+
 /* ---- run time ---- */
-/* calibrate_run - reads the calibration text into j->data (only when needs_data). */
-int calibrate_run(struct job *j, struct err *e);
 /* calibrate_length - tokens of a calibration sequence at most: the recipe's, or the model's positions up to 2048. */
 int64_t calibrate_length(const struct job *j);
 /* pass_run - the pass over the model: every planned module is solved and given to j->saver. spill_dir: for activations. */

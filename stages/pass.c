@@ -50,6 +50,7 @@ int solve_module(struct job *j, struct module_job *m, float *w, const struct fac
     int rc = -1;
     if (!prefix || qtensor_init(&q, &m->layout, e))
         goto done;
+    q.global_scale = m->global_scale;
     if (fit_and_solve(m, w, f, g, &q, e) || j->container->pack(j->saver, prefix, m->scheme, &q, e))
         goto done;
     if (f && f->attempts > 1)
@@ -68,7 +69,7 @@ static int stream_module(struct job *j, struct module_job *m, struct err *e)
     float *w = mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
     int rc = w ? t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e) : -1;
     if (!rc)
-        rc = solve_module(j, m, w, NULL, NULL, e);
+        rc = fused_scale(j, m, NULL, e) || solve_module(j, m, w, NULL, NULL, e) ? -1 : 0;
     mem_free(w);
     return rc;
 }

@@ -7,6 +7,15 @@
 
 #include <string.h>
 
+/* What the container's readers will do that a user of this dtype has to know. */
+static int note_remark(struct job *j, const struct module_job *m, struct err *e)
+{
+    const char *say = j->container->remark ? j->container->remark(m->scheme, m->dtype) : NULL;
+    return say ? job_note(j, e, "config group '%s', %s weights: %s", m->group->name, dtypes[m->dtype].name,
+                          say)
+               : 0;
+}
+
 static int plan(struct job *j, int index, struct err *e)
 {
     const struct recipe_stage *rs = &j->recipe->stage[index];
@@ -23,8 +32,10 @@ static int plan(struct job *j, int index, struct err *e)
             err_while(e, "planning to save %s as %s", m->module->name, j->container->name);
             return -1;
         }
+        if (m->scheme && note_remark(j, m, e))
+            return -1;
     }
-    return 0;
+    return fused_plan(j, e);
 }
 
 int save_report_add(struct save_report *r, const char *name, uint64_t bytes, const char *sha256,

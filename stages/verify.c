@@ -27,9 +27,27 @@ static int plan(struct job *j, int index, struct err *e)
     return 0;
 }
 
-static int read_text(struct job *j, struct verify_report *r, struct dataset *d, struct err *e)
+static int check_overlap(const struct job *j, struct err *e)
+{
+    bool found = false;
+    int64_t at = 0;
+    if (j->verify->allow_overlap || !j->data.n)
+        return 0;
+    if (dataset_overlap(&j->data, &j->heldout, OVERLAP_TOKENS, &found, &at, e))
+        return -1;
+    if (!found)
+        return 0;
+    err_set(e, ERR_INPUT,
+            "held-out text %s shares %d tokens in a row with the calibration text (window %lld)",
+            j->verify->dataset, OVERLAP_TOKENS, (long long)at);
+    return err_hint(e, "hold out other text, or say allow_overlap: true");
+}
+
+int verify_load(struct job *j, struct err *e)
 {
     const struct verify_options *v = j->verify;
+    if (!v || !v->dataset)
+        return 0;
     struct dataset_options o = { .path = v->dataset,
                                  .field = v->field,
                                  .samples = v->samples,
@@ -38,22 +56,9 @@ static int read_text(struct job *j, struct verify_report *r, struct dataset *d, 
                                  .pack = PACK_CONCATENATE,
                                  .seed = j->recipe->seed,
                                  .special = true };
-    if (dataset_of(j, &o, d, e))
+    if (dataset_of(j, &o, &j->heldout, e))
         return err_while(e, "reading held-out text from %s", v->dataset);
-    memcpy(r->text_sha256, d->source_sha256, 65);
-    memcpy(r->tokens_sha256, d->tokens_sha256, 65);
-    bool found = false;
-    int64_t at = 0;
-    if (v->allow_overlap || !j->data.n)
-        return 0;
-    if (dataset_overlap(&j->data, d, OVERLAP_TOKENS, &found, &at, e))
-        return -1;
-    if (!found)
-        return 0;
-    err_set(e, ERR_INPUT,
-            "held-out text %s shares %d tokens in a row with the calibration text (window %lld)", v->dataset,
-            OVERLAP_TOKENS, (long long)at);
-    return err_hint(e, "hold out other text, or say allow_overlap: true");
+    return check_overlap(j, e);
 }
 
 static void threshold(struct verify_report *r, const char *name, double limit, double found, bool least)
@@ -88,18 +93,15 @@ static int measure(struct job *j, const struct model *saved, const char *spill_d
         return -1;
     for (int64_t i = 0; i < r->n; i++)
         r->metric[i].output_error = (double)NAN;
-    if (!j->verify->dataset)
+    if (!j->heldout.n)
         return 0;
-    struct dataset d = { 0 };
-    struct metrics_options o = { UINT64_C(2) << 30, spill_dir };
-    if (j->calibrate)
-        o.activation_budget = (uint64_t)j->calibrate->activation_budget;
-    int rc = read_text(j, r, &d, e);
-    if (!rc)
-        rc = compare_models(base, saved, &d, &o, wanted, r->metric, &r->kl, e);
-    r->has_text = !rc;
-    dataset_release(&d);
-    return rc;
+    struct metrics_options o = { (uint64_t)j->calibrate->activation_budget, spill_dir };
+    memcpy(r->text_sha256, j->heldout.source_sha256, 65);
+    memcpy(r->tokens_sha256, j->heldout.tokens_sha256, 65);
+    if (compare_models(base, saved, &j->heldout, &o, wanted, r->metric, &r->kl, e))
+        return -1;
+    r->has_text = true;
+    return 0;
 }
 
 static int open_saved(struct job *j, const char *dir, struct checkpoint *c, struct model *m, struct err *e)

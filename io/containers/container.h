@@ -33,6 +33,9 @@ struct container {
     const char *quant_method; /* config.json's quantization_config.quant_method */
     /* 0: fits. -1 with ERR_INPUT: why this scheme can not lie in this container. */
     int (*fits)(const struct quant_scheme *s, struct err *e);
+    /* NULL, or: what a user has to know who saves weights of this dtype with a scheme that fits; a plan says it. May
+     * return NULL. */
+    const char *(*remark)(const struct quant_scheme *s, enum dtype weight);
     /* The tensors of one module, through saver_put. `module` is the tensor prefix ("model.layers.0.mlp.up_proj"). */
     int (*pack)(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
                 struct err *e);

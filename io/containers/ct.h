@@ -11,6 +11,16 @@ extern const struct container compressed_tensors;
 enum ct_format { CT_PACK, CT_INT, CT_NAIVE, CT_FLOAT, CT_NVFP4, CT_MXFP4, CT_MXFP8, CT_DENSE, CT_FORMATS };
 extern const char *const ct_format_words[]; /* CT_FORMATS names and a NULL */
 int ct_format_find(const char *name);       /* enum ct_format, or -1 */
+/* What a format holds; a row of ct_forms each. */
+struct ct_form {
+    const char *grid; /* NULL: by the weights' type, int or fp8 */
+    bool (*holds)(const struct quant_args *w);
+    const char *what;
+    bool packed;  /* codes are weight_packed, several to a word or byte; else `weight`, one to a byte */
+    int bfloat16; /* 1: readers decode to bfloat16 */
+};
+extern const struct ct_form ct_forms[]; /* by enum ct_format */
+const char *ct_grid_name(enum ct_format f, const struct quant_args *w);
 /* The format of a scheme that names none, as the peer infers it. */
 enum ct_format ct_infer(const struct quant_scheme *s);
 /* The format that a scheme is written in (its own, or the inferred one): 0, or -1 with why it can not be written. */

@@ -45,19 +45,62 @@ bool ct_packs_zero(const struct quant_args *a)
     return a->strategy == STRATEGY_GROUP || a->strategy == STRATEGY_CHANNEL;
 }
 
-static int check_weights(const struct quant_args *w, struct err *e)
+/* -- what each format holds -- */
+
+static bool is_byte_scale(int t) { return t == DT_U8 || t == DT_F8_E4M3; }
+
+static bool holds_int(const struct quant_args *w) { return w->type == QUANT_INT; }
+
+static bool holds_fp8(const struct quant_args *w)
 {
-    char word[96];
+    return w->type == QUANT_FLOAT && w->num_bits == 8 && !is_byte_scale(w->scale_dtype);
+}
+
+static bool holds_any(const struct quant_args *w) { return holds_int(w) || holds_fp8(w); }
+
+static bool holds_nvfp4(const struct quant_args *w)
+{
+    return w->type == QUANT_FLOAT && w->num_bits == 4 && w->strategy == STRATEGY_TENSOR_GROUP &&
+           w->group_size == 16 && w->scale_dtype == DT_F8_E4M3;
+}
+
+static bool holds_mx(const struct quant_args *w)
+{
+    return w->type == QUANT_FLOAT && w->strategy == STRATEGY_GROUP && w->group_size == 32 &&
+           w->scale_dtype == DT_U8;
+}
+
+static bool holds_mxfp4(const struct quant_args *w) { return holds_mx(w) && w->num_bits == 4; }
+
+static bool holds_mxfp8(const struct quant_args *w) { return holds_mx(w) && w->num_bits == 8; }
+
+const struct ct_form ct_forms[] = {
+    [CT_PACK] = { "int", holds_int, "integers", true, 0 },
+    [CT_INT] = { "int", holds_int, "integers", false, 0 },
+    [CT_NAIVE] = { NULL, holds_any, "integers, or 8-bit floats whose scales are no bytes", false, 0 },
+    [CT_FLOAT] = { "fp8", holds_fp8, "8-bit floats whose scales are no bytes", false, 0 },
+    [CT_NVFP4] = { "nvfp4", holds_nvfp4,
+                   "4-bit floats of strategy tensor_group 16 with scale_dtype torch.float8_e4m3fn", true, 1 },
+    [CT_MXFP4] = { "mxfp4", holds_mxfp4, "4-bit floats of strategy group 32 with scale_dtype torch.uint8",
+                   true, 1 },
+    [CT_MXFP8] = { "mxfp8", holds_mxfp8, "8-bit floats of strategy group 32 with scale_dtype torch.uint8",
+                   false, 1 },
+    [CT_DENSE] = { NULL, NULL, "nothing that is quantized", false, 0 },
+};
+
+const char *ct_grid_name(enum ct_format f, const struct quant_args *w)
+{
+    return ct_forms[f].grid ? ct_forms[f].grid : w->type == QUANT_INT ? "int" : "fp8";
+}
+
+static int check_int(const struct quant_args *w, struct err *e)
+{
     if (w->num_bits < 1 || w->num_bits > 8)
         return err_set(e, ERR_INPUT, "compressed-tensors holds weights of 1 to 8 bits, found num_bits %d",
                        w->num_bits);
-    if (w->strategy == STRATEGY_TOKEN || w->strategy == STRATEGY_ATTN_HEAD ||
-        w->strategy == STRATEGY_TENSOR_GROUP)
+    if (w->strategy == STRATEGY_TENSOR_GROUP)
         return err_set(e, ERR_INPUT, "compressed-tensors holds no integer weights of strategy %s",
                        strategy_words[w->strategy]);
-    if (w->dynamic != DYNAMIC_FALSE)
-        return err_set(e, ERR_INPUT, "weights are %s with 'dynamic', expected 'dynamic: false'",
-                       quant_args_word(w, word));
     if (w->scale_dtype >= 0 && w->scale_dtype != DT_F32 && w->scale_dtype != DT_F16 &&
         w->scale_dtype != DT_BF16)
         return err_set(e, ERR_INPUT,
@@ -69,11 +112,41 @@ static int check_weights(const struct quant_args *w, struct err *e)
     return 0;
 }
 
+static int check_float(const struct quant_args *w, struct err *e)
+{
+    if (!w->symmetric)
+        return err_set(e, ERR_UNBUILT, "asymmetric weights of type float are not built yet");
+    if (w->strategy == STRATEGY_TENSOR_GROUP && w->num_bits != 4)
+        return err_set(e, ERR_INPUT, "compressed-tensors holds no %d-bit weights of strategy %s", w->num_bits,
+                       strategy_words[w->strategy]);
+    return 0;
+}
+
+static int check_weights(const struct quant_args *w, struct err *e)
+{
+    char word[96];
+    if (w->strategy == STRATEGY_TOKEN || w->strategy == STRATEGY_ATTN_HEAD)
+        return err_set(e, ERR_INPUT, "strategy %s is for activations, not for weights",
+                       strategy_words[w->strategy]);
+    if (w->dynamic != DYNAMIC_FALSE)
+        return err_set(e, ERR_INPUT, "weights are %s with 'dynamic', expected 'dynamic: false'",
+                       quant_args_word(w, word));
+    return w->type == QUANT_INT ? check_int(w, e) : check_float(w, e);
+}
+
+/* Dynamic activations are words in config.json. Static ones are tensors whose values calibration has to find; `local`
+ * has one too, the global scale that its groups are divided by. */
 static int check_activations(const struct quant_scheme *s, struct err *e)
 {
     if (s->has_input && s->input.dynamic == DYNAMIC_FALSE)
         return err_set(e, ERR_UNBUILT,
                        "static input_activations (an input_scale in the checkpoint) are not built yet");
+    if (s->has_input && s->input.dynamic == DYNAMIC_LOCAL) {
+        err_set(e, ERR_UNBUILT,
+                "input_activations with 'dynamic: local' (an input_global_scale in the checkpoint) are not "
+                "built yet");
+        return err_hint(e, "leave input_activations out: NVFP4A16 quantizes the weights alike");
+    }
     if (s->has_output)
         return err_set(e, ERR_UNBUILT, "output_activations are not built yet");
     return 0;
@@ -91,16 +164,27 @@ int ct_format_of(const struct quant_scheme *s, enum ct_format *out, struct err *
         const char *near = str_nearest(s->format, ct_format_words, CT_FORMATS, sizeof *ct_format_words);
         return near ? err_hint(e, "did you mean '%s'?", near) : -1;
     }
-    if (s->weights.type == QUANT_FLOAT)
-        return err_set(e, ERR_UNBUILT, "%s (weights %s) is not built yet", ct_format_words[f],
-                       quant_args_word(&s->weights, word));
-    if (f != CT_PACK && f != CT_INT && f != CT_NAIVE) {
-        err_set(e, ERR_INPUT, "format '%s' can not hold weights that are %s", ct_format_words[f],
-                quant_args_word(&s->weights, word));
-        return err_hint(e, "leave `format` out, or use pack-quantized, int-quantized or naive-quantized");
+    if (check_weights(&s->weights, e))
+        return -1;
+    if (!ct_forms[f].holds || !ct_forms[f].holds(&s->weights)) {
+        err_set(e, ERR_INPUT, "format '%s' holds %s, and the weights are %s", ct_format_words[f],
+                ct_forms[f].what, quant_args_word(&s->weights, word));
+        return s->format[0] ? err_hint(e, "leave `format` out: it follows from the weights")
+                            : err_hint(e, "the preset schemes are what the readers of this format know");
     }
     *out = (enum ct_format)f;
-    return check_weights(&s->weights, e) ? -1 : check_activations(s, e);
+    return check_activations(s, e);
+}
+
+/* The readers of FP4 and MX weights compute them in bfloat16, whatever the model is in. */
+static const char *remark(const struct quant_scheme *s, enum dtype weight)
+{
+    enum ct_format f;
+    if (ct_format_of(s, &f, NULL) || !ct_forms[f].bfloat16 || weight == DT_BF16)
+        return NULL;
+    return "weights are decoded to bfloat16 by compressed-tensors whatever the model's dtype is: transformers "
+           "on a CPU fails to multiply them with activations of another dtype; start from a bfloat16 "
+           "checkpoint";
 }
 
 static int fits(const struct quant_scheme *s, struct err *e)
@@ -114,6 +198,7 @@ const struct container compressed_tensors = {
     .doc = "what llm-compressor writes; read by transformers and vLLM",
     .quant_method = "compressed-tensors",
     .fits = fits,
+    .remark = remark,
     .pack = ct_pack,
     .packed_bytes = ct_packed_bytes,
     .write_config = ct_write_config,

@@ -132,9 +132,21 @@ static int open_packed(const struct ct *c, struct ct_module *m, struct err *e)
     return want(m, "weight_packed", &m->code, DT_I32, m->rows, m->padded ? padded : dense, e);
 }
 
+static int want_floats(const struct ct_module *m, int bits, struct err *e)
+{
+    const struct quant_args *a = &m->group->scheme.weights;
+    if (a->type == QUANT_FLOAT && a->num_bits == bits)
+        return 0;
+    return err_set(e, ERR_INPUT,
+                   "module '%s' is %s, which holds floats of %d bits, but config.json says %s of %d", m->name,
+                   ct_format_words[m->format], bits, quant_type_words[a->type], a->num_bits);
+}
+
 static int open_plain(const struct ct *c, struct ct_module *m, struct err *e)
 {
     bool is_int = m->group->scheme.weights.type == QUANT_INT;
+    if ((!is_int || m->format == CT_MXFP8) && want_floats(m, 8, e))
+        return -1;
     if (part(c, m, "weight", true, &m->code, e) || need_matrix(m, "weight", &m->code, e))
         return -1;
     m->rows = m->code.dim[0];
@@ -144,6 +156,8 @@ static int open_plain(const struct ct *c, struct ct_module *m, struct err *e)
 
 static int open_fp4(const struct ct *c, struct ct_module *m, struct err *e)
 {
+    if (want_floats(m, 4, e))
+        return -1;
     if (part(c, m, "weight_packed", true, &m->code, e) || need_matrix(m, "weight_packed", &m->code, e))
         return -1;
     m->rows = m->code.dim[0];
@@ -334,8 +348,12 @@ static const int8_t *codes_of_row(const struct ct_module *m, int64_t r, uint8_t 
 {
     const uint8_t *p = (const uint8_t *)m->code.data;
     int b = m->group->scheme.weights.num_bits;
-    if (m->format != CT_PACK)
+    if (!ct_forms[m->format].packed)
         return (const int8_t *)p + r * m->cols;
+    if (m->format != CT_PACK) {
+        bits_unpack(p + r * m->cols / 2, m->cols, 4, 0, out);
+        return (const int8_t *)out;
+    }
     p += 4 * r * m->code.dim[1];
     if (m->padded)
         bits_unpack_padded(p, m->cols, b, 1u << (b - 1), out);
@@ -596,16 +614,16 @@ int ct_unpack(void *decoder, const char *module, struct qtensor *q, struct err *
     struct scratch s;
     if (!m)
         return err_set(e, ERR_INPUT, "module '%s' is not quantized", module);
-    if (m->group->scheme.weights.type == QUANT_FLOAT)
-        return err_set(e, ERR_UNBUILT, "module '%s': codes of %s are not built yet", module,
-                       ct_format_words[m->format]);
-    if (layout_init(&l, &m->group->scheme.weights, m->rows, m->cols, m->scale.dtype, e) ||
-        scratch_init(&s, m, e))
+    if (layout_init(&l, &m->group->scheme.weights, m->rows, m->cols, m->round, e) || scratch_init(&s, m, e))
         return err_while(e, "unpacking %s", module);
-    l.grid = "int";
+    l.grid = ct_grid_name(m->format, &m->group->scheme.weights);
+    if (ct_forms[m->format].bfloat16) /* old files do not say scale_dtype */
+        l.param_dtype = m->scale.dtype;
     int rc = qtensor_init(q, &l, e);
-    if (!rc)
+    if (!rc) {
+        q->global_scale = m->global;
         fill_qtensor(m, q, &s);
+    }
     mem_free(s.scale);
     return rc;
 }

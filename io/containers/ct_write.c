@@ -31,18 +31,51 @@ static int param_shape(const struct grid_layout *l, int64_t dim[2])
     return l->args.strategy == STRATEGY_TENSOR ? 1 : 2;
 }
 
+/* The exponent byte of a power of two; 2^-127, a subnormal, has exponent bits of 0, too. */
+static void to_e8m0(const float *scale, int64_t n, uint8_t *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, &scale[i], sizeof u);
+        out[i] = (uint8_t)(u >> 23);
+    }
+}
+
+/* scale * global is within 2^-11 of the E4M3 value that the grid chose, whose neighbours are 2^-4 away (qtensor.h). */
+static void to_e4m3(const struct qtensor *q, int64_t n, uint8_t *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float e = q->scale[i] * q->global_scale;
+        dtype_from_f32(DT_F8_E4M3, &e, 1, &out[i]);
+    }
+}
+
 static int put_scale(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
 {
     const struct grid_layout *l = &q->layout;
     int64_t dim[2], n = l->param_rows * l->param_cols;
     int rank = param_shape(l, dim);
-    void *data = mem_array((size_t)n, (size_t)dtypes[l->scale_dtype].bytes, e);
+    enum dtype stored = l->param_dtype == DT_F8_E8M0 ? DT_U8 : l->param_dtype;
+    void *data = mem_array((size_t)n, (size_t)dtypes[stored].bytes, e);
     if (!data)
         return -1;
-    dtype_from_f32(l->scale_dtype, q->scale, n, data);
-    int rc = put(out, module, "weight_scale", l->scale_dtype, rank, dim, data, e);
+    if (l->param_dtype == DT_F8_E8M0)
+        to_e8m0(q->scale, n, data);
+    else if (l->param_dtype == DT_F8_E4M3)
+        to_e4m3(q, n, data);
+    else
+        dtype_from_f32(stored, q->scale, n, data);
+    int rc = put(out, module, "weight_scale", stored, rank, dim, data, e);
     mem_free(data);
     return rc;
+}
+
+static int put_global(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+{
+    if (q->layout.param_dtype != DT_F8_E4M3)
+        return 0;
+    BUG_ON(!(q->global_scale > 0.0f));
+    return put(out, module, "weight_global_scale", DT_F32, 1, (int64_t[]){ 1 }, &q->global_scale, e);
 }
 
 /* Zero points along dim 0: the codes of one column of cells are one stream, and streams stand side by side. */
@@ -99,33 +132,62 @@ static int put_packed_codes(struct saver *out, const char *module, const struct 
     return rc ? -1 : 0;
 }
 
+/* Two E2M1 codes a byte, the even column low: the stream of 4 bits. Columns come in groups of 16 or 32. */
+static int put_packed_floats(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+{
+    const struct grid_layout *l = &q->layout;
+    int64_t bytes = l->cols / 2;
+    uint8_t *data = mem_big((size_t)l->rows, (size_t)bytes, e);
+    if (!data)
+        return -1;
+    for (int64_t r = 0; r < l->rows; r++)
+        bits_pack((const uint8_t *)q->codes + r * l->cols, l->cols, 4, 0, data + r * bytes);
+    int rc = put(out, module, "weight_packed", DT_U8, 2, (int64_t[]){ l->rows, bytes }, data, e);
+    mem_free(data);
+    return rc;
+}
+
+static int put_codes(struct saver *out, const char *module, enum ct_format f, const struct qtensor *q,
+                     struct err *e)
+{
+    const struct grid_layout *l = &q->layout;
+    bool is_int = l->args.type == QUANT_INT;
+    if (ct_forms[f].packed)
+        return is_int ? put_packed_codes(out, module, q, e) : put_packed_floats(out, module, q, e);
+    return put(out, module, "weight", is_int ? DT_I8 : DT_F8_E4M3, 2, (int64_t[]){ l->rows, l->cols },
+               q->codes, e);
+}
+
 int ct_pack(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
             struct err *e)
 {
     enum ct_format f;
-    const struct grid_layout *l = &q->layout;
-    if (ct_format_of(s, &f, e))
-        return err_while(e, "packing %s", module);
-    int rc = f == CT_PACK
-                 ? put_packed_codes(out, module, q, e)
-                 : put(out, module, "weight", DT_I8, 2, (int64_t[]){ l->rows, l->cols }, q->codes, e);
-    if (rc || put_scale(out, module, q, e) || put_zero(out, module, f, q, e))
+    if (ct_format_of(s, &f, e) || put_codes(out, module, f, q, e) || put_scale(out, module, q, e) ||
+        put_global(out, module, q, e) || put_zero(out, module, f, q, e))
         return err_while(e, "packing %s", module);
     return 0;
+}
+
+static int64_t code_bytes(enum ct_format f, const struct grid_layout *l)
+{
+    if (!ct_forms[f].packed)
+        return l->rows * l->cols;
+    return l->args.type == QUANT_INT ? 16 + 4 * l->rows * bits_words(l->cols, l->args.num_bits)
+                                     : l->rows * (l->cols / 2);
 }
 
 int64_t ct_packed_bytes(const struct quant_scheme *s, const struct grid_layout *l)
 {
     enum ct_format f;
-    int64_t cells = l->param_rows * l->param_cols, scale = cells * dtypes[l->scale_dtype].bytes;
+    int64_t cells = l->param_rows * l->param_cols, zero = 0;
     if (ct_format_of(s, &f, NULL))
         return 0;
-    bool zero = !l->args.symmetric;
-    if (f != CT_PACK)
-        return l->rows * l->cols + scale + (zero ? cells : 0);
-    int64_t packed = zero ? 4 * bits_words(l->param_rows, l->args.num_bits) * l->param_cols : 0;
-    return 16 + 4 * l->rows * bits_words(l->cols, l->args.num_bits) + scale +
-           (zero && !ct_packs_zero(&l->args) ? cells : packed);
+    if (!l->args.symmetric)
+        zero = f == CT_PACK && ct_packs_zero(&l->args)
+                   ? 4 * bits_words(l->param_rows, l->args.num_bits) * l->param_cols
+                   : cells;
+    return code_bytes(f, l) + cells * dtypes[l->param_dtype].bytes + (l->param_dtype == DT_F8_E4M3 ? 4 : 0) +
+           zero;
 }
 
 /* -- config.json -- */

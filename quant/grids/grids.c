@@ -3,9 +3,9 @@
 #include "quant/grid.h"
 #include <string.h>
 
-extern const struct grid grid_int;
+extern const struct grid grid_int, grid_fp8, grid_nvfp4, grid_mxfp4, grid_mxfp8;
 
-const struct grid *const grids[] = { &grid_int, NULL };
+const struct grid *const grids[] = { &grid_int, &grid_fp8, &grid_nvfp4, &grid_mxfp4, &grid_mxfp8, NULL };
 
 const struct grid *grid_find(const char *name)
 {
@@ -17,7 +17,7 @@ const struct grid *grid_find(const char *name)
 
 const struct grid *grid_for(const struct quant_args *a, struct err *e)
 {
-    char word[96], names[128] = "";
+    char word[96], names[288] = "";
     for (int i = 0; grids[i]; i++) {
         struct err why = { 0 };
         if (grids[i]->accepts(a, &why) == 0)
@@ -28,7 +28,7 @@ const struct grid *grid_for(const struct quant_args *a, struct err *e)
             return NULL;
         }
         size_t at = strlen(names);
-        snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "", grids[i]->doc);
+        snprintf(names + at, sizeof names - at, "%s%s", i ? "; " : "", grids[i]->doc);
     }
     err_set(e, ERR_UNBUILT, "weights %s: no grid of this version realises them", quant_args_word(a, word));
     err_hint(e, "Grids that exist: %s.", names);

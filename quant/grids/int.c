@@ -4,7 +4,6 @@
  * (observer.h), where codes go (io/containers). */
 #include "quant/grid.h"
 #include "quant/grids/round.h"
-#include <float.h>
 
 extern const struct grid grid_int;
 
@@ -40,11 +39,10 @@ static float code_min(const struct grid_layout *l) { return -(float)(1 << (l->ar
 
 static float code_max(const struct grid_layout *l) { return (float)((1 << (l->args.num_bits - 1)) - 1); }
 
-/* What stands in for a scale of 0: the distance from 1 to the next value. */
-static float epsilon(enum dtype t) { return t == DT_BF16 ? 0x1p-7f : t == DT_F16 ? 0x1p-10f : FLT_EPSILON; }
-
-static void int_params(const struct grid_layout *l, float min, float max, float *scale, int8_t *zero)
+static void int_params(const struct grid_layout *l, float global, float min, float max, float *scale,
+                       int8_t *zero)
 {
+    (void)global;
     enum dtype t = l->scale_dtype;
     float lo = code_min(l), hi = code_max(l), s, z = 0.0f;
     min = round_to(t, min < 0.0f ? min : 0.0f);
@@ -58,7 +56,7 @@ static void int_params(const struct grid_layout *l, float min, float max, float 
         if (min / s != min / s) /* 0 / 0: a cell of zeros */
             z = 0.0f;
     }
-    *scale = s == 0.0f ? epsilon(t) : s;
+    *scale = s == 0.0f ? scale_epsilon(t) : s;
     if (zero)
         *zero = (int8_t)round_whole(z);
 }

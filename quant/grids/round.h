@@ -35,6 +35,12 @@ static inline float round_to(enum dtype t, float x)
     return t == DT_BF16 ? round_bf16(x) : t == DT_F16 ? round_f16(x) : x;
 }
 
+/* What stands in for a scale of 0: the distance from 1 to the next value. */
+static inline float scale_epsilon(enum dtype t)
+{
+    return t == DT_BF16 ? 0x1p-7f : t == DT_F16 ? 0x1p-10f : 0x1p-23f;
+}
+
 /* Half to even for |x| < 2^22: at 1.5 * 2^23 float32 has a spacing of one. */
 static inline float round_whole(float x) { return (x + 12582912.0f) - 12582912.0f; }
 #endif

@@ -58,7 +58,7 @@ static void schemes_that_do_not_fit_say_why(void **state)
     REFUSED(s.weights.num_bits = 9, ERR_INPUT,
             "compressed-tensors holds weights of 1 to 8 bits, found num_bits 9");
     REFUSED(s.weights.strategy = STRATEGY_TOKEN, ERR_INPUT,
-            "compressed-tensors holds no integer weights of strategy token");
+            "strategy token is for activations, not for weights");
     REFUSED(s.weights.scale_dtype = DT_F8_E4M3, ERR_INPUT,
             "scales of integer weights are float32, float16 or bfloat16, found scale_dtype float8_e4m3fn");
     REFUSED(s.weights.zp_dtype = DT_F16, ERR_INPUT,
@@ -68,15 +68,31 @@ static void schemes_that_do_not_fit_say_why(void **state)
             "static input_activations (an input_scale in the checkpoint) are not built yet");
     REFUSED(memcpy(s.format, "pack", 5), ERR_INPUT,
             "found format 'pack', expected one of compressed-tensors' formats");
-    REFUSED(memcpy(s.format, "dense", 6), ERR_INPUT,
-            "format 'dense' can not hold weights that are 4-bit int symmetric group 32");
-    REFUSED((s.weights.type = QUANT_FLOAT, s.weights.num_bits = 8, s.weights.strategy = STRATEGY_CHANNEL,
-             s.weights.group_size = 0, s.has_input = true),
-            ERR_UNBUILT, "float-quantized (weights 8-bit float symmetric channel) is not built yet");
-    REFUSED((s.weights.type = QUANT_FLOAT, s.weights.group_size = 16), ERR_UNBUILT,
-            "nvfp4-pack-quantized (weights 4-bit float symmetric group 16) is not built yet");
-    REFUSED(s.weights.type = QUANT_FLOAT, ERR_UNBUILT,
-            "mxfp4-pack-quantized (weights 4-bit float symmetric group 32) is not built yet");
+    REFUSED(
+        memcpy(s.format, "dense", 6), ERR_INPUT,
+        "format 'dense' holds nothing that is quantized, and the weights are 4-bit int symmetric group 32");
+    REFUSED((s.weights.strategy = STRATEGY_TENSOR_GROUP, s.weights.group_size = 16), ERR_INPUT,
+            "compressed-tensors holds no integer weights of strategy tensor_group");
+    REFUSED(s.weights = preset_find("NVFP4A16")->scheme.weights;
+            s.weights.scale_dtype = -1, ERR_INPUT,
+            "format 'nvfp4-pack-quantized' holds 4-bit floats of strategy tensor_group 16 with scale_dtype "
+            "torch.float8_e4m3fn, and the weights are 4-bit float symmetric tensor_group 16");
+    REFUSED(
+        s.weights.type = QUANT_FLOAT, ERR_INPUT,
+        "format 'mxfp4-pack-quantized' holds 4-bit floats of strategy group 32 with scale_dtype torch.uint8, "
+        "and the weights are 4-bit float symmetric group 32");
+    REFUSED(
+        s.weights = preset_find("MXFP8A16")->scheme.weights;
+        memcpy(s.format, "float-quantized", 16), ERR_INPUT,
+        "format 'float-quantized' holds 8-bit floats whose scales are no bytes, and the weights are 8-bit "
+        "float symmetric group 32");
+    REFUSED(s.weights = preset_find("FP8_DYNAMIC")->scheme.weights;
+            s.weights.symmetric = false, ERR_UNBUILT, "asymmetric weights of type float are not built yet");
+    REFUSED(s = preset_find("FP8")->scheme, ERR_UNBUILT,
+            "static input_activations (an input_scale in the checkpoint) are not built yet");
+    REFUSED(
+        s = preset_find("NVFP4")->scheme, ERR_UNBUILT,
+        "input_activations with 'dynamic: local' (an input_global_scale in the checkpoint) are not built yet");
 }
 
 static void formats_follow_the_peers_order(void **state)

@@ -65,7 +65,7 @@ static void parameters_are_those_of_the_formulas(void **state)
         struct grid_layout l = layout_of(cases[i].bits, cases[i].symmetric, cases[i].t);
         float scale;
         int8_t zero = 99;
-        the_grid()->params(&l, cases[i].min, cases[i].max, &scale, &zero);
+        the_grid()->params(&l, 0, cases[i].min, cases[i].max, &scale, &zero);
         if (scale != cases[i].scale || zero != cases[i].zero)
             fail_msg("case %d: scale %a, zero %d; want %a, %d", (int)i, (double)scale, zero,
                      (double)cases[i].scale, cases[i].zero);
@@ -183,12 +183,16 @@ static void what_no_grid_realises_is_refused_by_name(void **state)
     char word[96], text[256];
     assert_ptr_equal(grid_for(&a, &e), the_grid());
     a.type = QUANT_FLOAT;
+    a.num_bits = 6;
     snprintf(text, sizeof text, "weights %s: no grid of this version realises them",
              quant_args_word(&a, word));
     refused(&a, ERR_UNBUILT, text);
     assert_null(grid_for(&a, &e));
     assert_string_equal(
-        e.hint, "Grids that exist: int (2 to 8 bits; tensor, channel, group, block; symmetric or not).");
+        e.hint,
+        "Grids that exist: int (2 to 8 bits; tensor, channel, group, block; symmetric or not); fp8 (E4M3; tensor, "
+        "channel, group, block; symmetric); nvfp4 (E2M1; tensor_group 16, E4M3 scales); mxfp4 (E2M1; group 32, "
+        "E8M0 scales); mxfp8 (E4M3; group 32, E8M0 scales).");
     a = int_args(1, 1, STRATEGY_GROUP, 32);
     refused(&a, ERR_INPUT, "num_bits: found 1, expected 2 to 8 for type int");
     a = int_args(4, 1, STRATEGY_TOKEN, 0);

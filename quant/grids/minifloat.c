@@ -1,0 +1,168 @@
+/* minifloat.c - nearest E2M1 and E4M3, without branches or calls inside the loops, so that they become vector code.
+ * Nearest means half to even in the number's own mantissa; for E2M1 that is the peer's list of thresholds (0.25, 0.75,
+ * 1.25, 1.75, 2.5, 3.5, 5; compressed-tensors 0.19, quantization/utils/fp4_utils.py). */
+#include "quant/grids/minifloat.h"
+#include "quant/grids/round.h"
+
+enum kind { E2M1, E4M3 };
+
+static inline uint32_t bits_of(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static inline float float_of(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* Magnitudes from the smallest normal number up keep `keep` mantissa bits of float32; below it they are multiples of the
+ * spacing at `anchor`, which the sum with it leaves. */
+static inline float nearest(enum kind k, float x)
+{
+    const float most = k == E2M1 ? 6.0f : 448.0f, normal = k == E2M1 ? 1.0f : 0x1p-6f;
+    const float anchor = k == E2M1 ? 0x1p22f : 0x1p14f;
+    const unsigned drop = k == E2M1 ? 22 : 20;
+    float a = fabsf(x);
+    a = a < most ? a : most;
+    uint32_t u = bits_of(a);
+    u = (u + (1u << (drop - 1)) - 1 + (u >> drop & 1u)) >> drop << drop;
+    float small = (a + anchor) - anchor;
+    return copysignf(a < normal ? small : float_of(u), x);
+}
+
+/* The code of a value that nearest gave. */
+static inline uint8_t code_of(enum kind k, float v)
+{
+    uint32_t u = bits_of(v), sign = u >> 31, mag = u & 0x7fffffffu;
+    float a = float_of(mag);
+    if (k == E2M1) {
+        uint32_t c = a < 1.0f ? (uint32_t)(int32_t)(a * 2.0f) : (mag >> 22) - 252;
+        return (uint8_t)(c | sign << 3);
+    }
+    uint32_t c = a < 0x1p-6f ? (uint32_t)(int32_t)(a * 512.0f) : (mag >> 20) - 960;
+    return (uint8_t)(c | sign << 7);
+}
+
+float e4m3_round(float x) { return nearest(E4M3, x); }
+
+/* -- loops; k, arith and store are constants where these are inlined -- */
+
+struct span {
+    const float *x;
+    int64_t n;
+    int8_t *codes;
+    float *decoded;
+};
+
+static inline float number(enum kind k, enum dtype arith, float x, float scale)
+{
+    return nearest(k, round_to(arith, x / scale) + 0.0f);
+}
+
+static inline void span_of(enum kind k, enum dtype arith, enum dtype store, const struct span *s, float scale)
+{
+    uint8_t *codes = (uint8_t *)s->codes;
+    if (!s->decoded) {
+        for (int64_t i = 0; i < s->n; i++)
+            codes[i] = code_of(k, number(k, arith, s->x[i], scale));
+        return;
+    }
+    for (int64_t i = 0; i < s->n; i++) {
+        float v = number(k, arith, s->x[i], scale);
+        codes[i] = code_of(k, v);
+        s->decoded[i] = round_to(store, v * scale);
+    }
+}
+
+static inline void span_in(enum kind k, enum dtype arith, enum dtype store, const struct span *s, float scale)
+{
+    switch (store) {
+    case DT_BF16:
+        if (arith == DT_BF16)
+            span_of(k, DT_BF16, DT_BF16, s, scale);
+        else
+            span_of(k, DT_F32, DT_BF16, s, scale);
+        break;
+    case DT_F16:
+        if (arith == DT_F16)
+            span_of(k, DT_F16, DT_F16, s, scale);
+        else
+            span_of(k, DT_F32, DT_F16, s, scale);
+        break;
+    default: span_of(k, DT_F32, DT_F32, s, scale); break;
+    }
+}
+
+static void span_any(const struct grid_layout *l, enum dtype arith, const struct span *s, float scale)
+{
+    if (l->args.num_bits == 4)
+        span_in(E2M1, arith, l->value_dtype, s, scale);
+    else
+        span_in(E4M3, arith, l->value_dtype, s, scale);
+}
+
+void float_round(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero, int8_t *codes,
+                 float *decoded)
+{
+    (void)zero;
+    struct span s = { x, n, codes, decoded };
+    span_any(l, DT_F32, &s, scale);
+}
+
+void float_round_own(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
+                     int8_t *codes, float *decoded)
+{
+    (void)zero;
+    struct span s = { x, n, codes, decoded };
+    span_any(l, l->param_dtype == l->scale_dtype ? l->scale_dtype : DT_F32, &s, scale);
+}
+
+static inline void each_of(enum kind k, enum dtype store, int64_t n, const float *restrict x,
+                           const float *restrict scale, int8_t *restrict codes, float *restrict decoded)
+{
+    uint8_t *out = (uint8_t *)codes;
+    for (int64_t i = 0; i < n; i++) {
+        float v = number(k, DT_F32, x[i], scale[i]);
+        out[i] = code_of(k, v);
+        decoded[i] = round_to(store, v * scale[i]);
+    }
+}
+
+static inline void each_in(enum kind k, enum dtype store, int64_t n, const float *x, const float *scale,
+                           int8_t *codes, float *decoded)
+{
+    switch (store) {
+    case DT_BF16: each_of(k, DT_BF16, n, x, scale, codes, decoded); break;
+    case DT_F16: each_of(k, DT_F16, n, x, scale, codes, decoded); break;
+    default: each_of(k, DT_F32, n, x, scale, codes, decoded); break;
+    }
+}
+
+void float_round_each(const struct grid_layout *l, int64_t n, const float *x, const float *scale,
+                      const float *zero, int8_t *codes, float *decoded)
+{
+    (void)zero;
+    if (l->args.num_bits == 4)
+        each_in(E2M1, l->value_dtype, n, x, scale, codes, decoded);
+    else
+        each_in(E4M3, l->value_dtype, n, x, scale, codes, decoded);
+}
+
+int float_accepts(const struct quant_args *a, struct err *e)
+{
+    if (a->dynamic != DYNAMIC_FALSE)
+        return err_set(e, ERR_INPUT,
+                       "dynamic: found true for weights, expected false: weights are rounded once");
+    if (a->strategy == STRATEGY_TOKEN || a->strategy == STRATEGY_ATTN_HEAD)
+        return err_set(e, ERR_INPUT,
+                       "strategy: found %s for weights, expected tensor, channel, group or block",
+                       strategy_words[a->strategy]);
+    if (!a->symmetric)
+        return err_set(e, ERR_UNBUILT, "asymmetric weights of type float");
+    return 0;
+}

@@ -1,0 +1,60 @@
+/* nvfp4.c - E2M1 numbers in groups of 16 with E4M3 scales, which a float32 global scale brings into E4M3's range:
+ * scale = E4M3(global * max / 6) / global, global = 448 * 6 / max of all matrices that share it. compressed-tensors 0.19
+ * (calculate_qparams, generate_gparam) in the dtype of the weights; presets NVFP4A16, NVFP4. */
+#include "quant/grids/minifloat.h"
+#include "quant/grids/round.h"
+#include <float.h>
+
+extern const struct grid grid_nvfp4;
+
+static int nvfp4_accepts(const struct quant_args *a, struct err *e)
+{
+    if (a->type != QUANT_FLOAT || a->num_bits != 4 || a->strategy != STRATEGY_TENSOR_GROUP ||
+        a->scale_dtype != DT_F8_E4M3)
+        return err_set(e, ERR_UNBUILT, "the nvfp4 grid holds E2M1 by tensor_group with E4M3 scales");
+    if (a->group_size != 16)
+        return err_set(e, ERR_INPUT, "group_size: found %lld, expected 16 for NVFP4",
+                       (long long)a->group_size);
+    return float_accepts(a, e);
+}
+
+/* The peer divides a number by a tensor, which torch does as a product with the reciprocal: two roundings. */
+static float nvfp4_global(float absmax)
+{
+    float g = 2688.0f * (1.0f / (absmax > FLT_MIN ? absmax : FLT_MIN));
+    return isfinite(g) ? g : 1.0f;
+}
+
+/* With param_dtype F8_E4M3: the stored scale. Else (a candidate of a search): the local scale by itself. */
+static void nvfp4_params(const struct grid_layout *l, float global, float min, float max, float *scale,
+                         int8_t *zero)
+{
+    (void)zero;
+    float s = round_to(l->scale_dtype, round_to(l->scale_dtype, magnitude(min, max)) / 6.0f);
+    if (l->param_dtype != DT_F8_E4M3) {
+        *scale = s > 0.0f ? s : scale_epsilon(l->scale_dtype);
+        return;
+    }
+    float e = e4m3_round(global * s);
+    *scale = (e > 0.0f ? e : 0.125f) / global;
+}
+
+/* The peer's searches leave the global scale and the rounding of scales out. */
+static void nvfp4_trial(const struct grid_layout *l, struct grid_layout *out)
+{
+    *out = *l;
+    out->param_dtype = out->value_dtype = l->scale_dtype;
+}
+
+const struct grid grid_nvfp4 = {
+    .name = "nvfp4",
+    .doc = "nvfp4 (E2M1; tensor_group 16, E4M3 scales)",
+    .unit = 1,
+    .accepts = nvfp4_accepts,
+    .global_scale = nvfp4_global,
+    .trial = nvfp4_trial,
+    .params = nvfp4_params,
+    .round = float_round,
+    .round_own = float_round_own,
+    .round_each = float_round_each,
+};

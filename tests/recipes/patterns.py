@@ -1,0 +1,169 @@
+"""Writes tests/recipes/patterns.tsv: what Python's re.match says of each pattern and name (3.11 wrote the file in the
+repository). Not asked: \\z, which Python has from 3.14 on and qpipe takes.   usage: patterns.py tests/recipes/patterns.tsv"""
+import re, sys, warnings
+warnings.simplefilter("ignore")
+N = ["model.layers.0.mlp.down_proj", "model.layers.10.self_attn.q_proj", "lm_head", "model.layers.1.mlp.gate", "a]b", "[:alpha:]", "x.\u0663", "STRASSE", "aaa", "aab", "a{,b", "d:", "ab\n", "\x0b", "\u00e9t\u00e9", "a&&b", "a\\b", ""]
+P = r"""
+.*down_proj$
+down_proj
+model.layers.1
+.*lm_head
+lm_head$
+.*self_attn.(q|k|v|o)_proj$
+model\.layers\.\d+\.mlp\.(gate|up|down)_proj$
+model.layers.\d+$
+.*mlp.gate$
+(?i)LM_HEAD
+(?i:LM)_head
+(?-i:lm)_head
+(?s).*
+(?m)^lm
+(?ui)LM
+x(?i)y
+(?P<n>a)(?P=n)a
+(?P<n>a)(?(n)a|b)
+(a)?(?(1)a|l)
+(a)(?(2)a|b)
+(a)\1
+(a)(?P>n)
+(?<n>a)
+(?'n'a)
+(?|a|b)
+(?R)
+(?&n)
+(?1)
+(?C1)
+(?#comment)lm
+(?#open
+(?>a+)b
+(?=lm)lm_head
+(?!lm).*
+(?<=l)m
+(?<!x)lm
+(?^i)lm
+(*ANYCRLF)lm
+(*)
+lm_head\Z
+ab\Z
+ab$
+ab\n\Z
+\Alm
+\Glm
+\Qlm\E
+\Klm
+\Rlm
+\hx
+\Hx
+\Vx
+\v
+\e
+\cA
+\p{L}+
+\P{L}+
+\X
+\C
+\N
+\N{DIGIT ONE}
+\o{154}m
+\154m
+\0
+\x6cm
+\x{6c}m
+\x6
+\u006cm
+\u{6c}m
+\U0000006cm
+\l
+\d
+.*\d$
+.*[\d]$
+[[:alpha:]]+
+[[:alpha:]]
+[^[:alpha:]]
+[]a]+b
+[^]]+
+[a&&b]+
+[a\]]+
+[\b]
+[\B]
+[\Z]
+[\w.]+
+[\v]
+[\141]+
+[\8]
+[a-
+[z-a]
+[
+a{,2}$
+a{,2}b
+a{1,}$
+a{,}b
+a{2}
+a{2
+a{,b
+a{x}
+a{}
+a++b
+a*+a
+a?+a
+a**
+*down
++x
+?x
+a|*b
+()
+(
+)
+a)
+\
+\\
+a\\b
+\d+\.\d
+.\.\d
+\w\w\w$
+été$
+é
+[^a]t
+(?i)É
+strasse
+(?i)strasse
+(?i)straße
+\bm
+\Bm
+.*\bq_proj
+.*\s
+x\.[0-9]
+^lm_head$
+$
+^$
+|
+lm|x
+(lm|model).*
+(?:lm|model)$
+(?a)\w
+(?x) lm
+(?L)lm
+(?i
+(?
+(?P
+(?P<
+(?P<1a>a)
+(?P<a>a)(?P<a>b)
+(?P=zz)
+\2
+\100
+\400
+(a)(b)?\2
+""".strip("\n").split("\n")
+out = ["# pattern\tname\tre.match of Python: 1, 0, or E where re.compile refuses. Made by tests/recipes/patterns.py"]
+esc = lambda s: s.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\x0b", "\\v")
+for p in P:
+    try:
+        r = re.compile(p)
+    except re.error:
+        out.append(f"{esc(p)}\t\tE")
+        continue
+    for n in N:
+        m = bool(r.match(n))
+        out.append(f"{esc(p)}\t{esc(n)}\t{int(m)}")
+open(sys.argv[1], "w", encoding="utf-8").write("\n".join(out) + "\n")
