@@ -302,7 +302,7 @@ static int read_items(struct reader *r, struct nodes *items)
 static int refuse_duplicate(struct reader *r, const struct nodes *keys, const struct node *key)
 {
     for (size_t i = 0; i < keys->n; i++)
-        if (!strcmp(keys->v[i]->text, key->text) && strcmp(key->text, "<<"))
+        if (!strcmp(keys->v[i]->text, key->text))
             return err_at(r->e, ERR_INPUT, key->at, "found key '%.80s' twice, first at line %d, column %d",
                           key->text, keys->v[i]->at.line, keys->v[i]->at.col);
     return 0;
@@ -330,55 +330,53 @@ static int read_pairs(struct reader *r, struct nodes *keys, struct nodes *values
     }
 }
 
-static bool has_key(const struct nodes *keys, const char *text)
+/* A pair of a mapping, in the place of the first one with that key, with the value of the last. */
+static int put_pair(struct reader *r, struct nodes *keys, struct nodes *values, struct node *key,
+                    struct node *value)
 {
     for (size_t i = 0; i < keys->n; i++)
-        if (!strcmp(keys->v[i]->text, text))
-            return true;
-    return false;
+        if (!strcmp(keys->v[i]->text, key->text)) {
+            keys->v[i] = key;
+            values->v[i] = value;
+            return 0;
+        }
+    if (keys->n == MAX_KEYS)
+        return err_at(r->e, ERR_LIMIT, key->at, "found more than %d keys in a merged mapping", MAX_KEYS);
+    return push(keys, key, r->e) || push(values, value, r->e) ? -1 : 0;
 }
 
-/* "<<": the members of a mapping, or of several, that the mapping itself does not name; earlier ones win. */
-static int merge_from(struct reader *r, const struct node *from, struct nodes *keys, struct nodes *values)
+static int put_mapping(struct reader *r, const struct node *from, struct nodes *keys, struct nodes *values)
 {
-    if (from->kind == NODE_LIST) {
-        for (size_t i = 0; i < from->n; i++)
-            if (from->item[i]->kind == NODE_MAP) {
-                if (merge_from(r, from->item[i], keys, values))
-                    return -1;
-            } else
-                return err_at(r->e, ERR_INPUT, from->item[i]->at, "found %s under '<<', expected a mapping",
-                              node_what(from->item[i]));
-        return 0;
-    }
     if (from->kind != NODE_MAP)
         return err_at(r->e, ERR_INPUT, from->at, "found %s under '<<', expected a mapping", node_what(from));
-    for (size_t i = 0; i < from->n; i++) {
-        if (has_key(keys, from->key[i]->text))
-            continue;
-        if (keys->n == MAX_KEYS)
-            return err_at(r->e, ERR_LIMIT, from->at, "found more than %d keys in a merged mapping", MAX_KEYS);
-        if (push(keys, from->key[i], r->e) || push(values, from->item[i], r->e))
+    for (size_t i = 0; i < from->n; i++)
+        if (put_pair(r, keys, values, from->key[i], from->item[i]))
             return -1;
-    }
     return 0;
 }
 
-static int merge(struct reader *r, struct nodes *keys, struct nodes *values)
+/* "<<": the members of a mapping, or of several, come first, the last mapping of a list foremost; where keys meet, the
+ * mapping's own win, then earlier ones of the list. So does PyYAML, and the order of modifiers follows from it. */
+static int merge(struct reader *r, struct nodes *own_keys, struct nodes *own_values)
 {
-    for (size_t i = 0; i < keys->n; i++) {
-        if (strcmp(keys->v[i]->text, "<<") || keys->v[i]->quoted)
-            continue;
-        struct node *from = values->v[i];
-        memmove(keys->v + i, keys->v + i + 1, (keys->n - i - 1) * sizeof *keys->v);
-        memmove(values->v + i, values->v + i + 1, (values->n - i - 1) * sizeof *values->v);
-        keys->n--;
-        values->n--;
-        if (merge_from(r, from, keys, values))
-            return -1;
-        i = (size_t)-1; /* several << are allowed; look again from the start */
-    }
-    return 0;
+    size_t at = 0;
+    while (at < own_keys->n && (strcmp(own_keys->v[at]->text, "<<") || own_keys->v[at]->quoted))
+        at++;
+    if (at == own_keys->n)
+        return 0;
+    const struct node *from = own_values->v[at];
+    struct nodes keys = { 0 }, values = { 0 };
+    int rc = from->kind == NODE_LIST ? 0 : put_mapping(r, from, &keys, &values);
+    for (size_t i = from->kind == NODE_LIST ? from->n : 0; !rc && i-- > 0;)
+        rc = put_mapping(r, from->item[i], &keys, &values);
+    for (size_t i = 0; !rc && i < own_keys->n; i++)
+        if (i != at)
+            rc = put_pair(r, &keys, &values, own_keys->v[i], own_values->v[i]);
+    mem_free(own_keys->v);
+    mem_free(own_values->v);
+    *own_keys = keys;
+    *own_values = values;
+    return rc;
 }
 
 static struct node *read_collection(struct reader *r, enum node_kind kind, const yaml_char_t *name,

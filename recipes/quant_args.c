@@ -17,10 +17,9 @@ struct args_raw {
     const struct node *block_structure, *dynamic, *observer_kwargs;
     char *observer;
 };
-enum { STRATEGY_NULL = 7, ORDER_NULL = 0, ORDER_WEIGHT, ORDER_STATIC, ORDER_GROUP, ORDER_DYNAMIC };
+enum { STRATEGY_NULL = 7 };
 static const char *const strategies[] = { "tensor",       "channel",   "group", "block", "token",
                                           "tensor_group", "attn_head", "null",  NULL };
-static const char *const orders[] = { "none", "weight", "static", "group", "dynamic", NULL };
 static const char *const dtypes_of_scales[] = {
     "null", "torch.float8_e4m3fn", "float8_e4m3fn", "torch.uint8",   "uint8", "torch.int8",
     "int8", "torch.bfloat16",      "torch.float16", "torch.float32", NULL
@@ -41,6 +40,7 @@ const struct opt quant_args_options[] = {
       .type = OPT_ENUM,
       .at = AT(type),
       .words = quant_type_words,
+      .flags = OPT_NOCASE,
       .doc = "Integers or floats." },
     { .name = "symmetric", .type = OPT_BOOL, .at = AT(symmetric), .def = 1, .doc = "No zero point." },
     { .name = "strategy",
@@ -48,7 +48,7 @@ const struct opt quant_args_options[] = {
       .at = AT(strategy),
       .def = STRATEGY_NULL,
       .words = strategies,
-      .flags = OPT_NULLABLE,
+      .flags = OPT_NULLABLE | OPT_NOCASE,
       .null_value = STRATEGY_NULL,
       .doc = "What shares one scale; from group_size when left out." },
     { .name = "group_size",
@@ -70,8 +70,8 @@ const struct opt quant_args_options[] = {
     { .name = "actorder",
       .type = OPT_ENUM,
       .at = AT(actorder),
-      .words = orders,
-      .flags = OPT_NULLABLE,
+      .words = actorder_words,
+      .flags = OPT_NULLABLE | OPT_NOCASE,
       .doc = "Order of columns in GPTQ: weight, static (the same) or null." },
     { .name = "scale_dtype",
       .type = OPT_ENUM,
@@ -162,11 +162,17 @@ static const struct known_observer *find_observer(const char *name, struct src_p
     return NULL;
 }
 
+/* Case is ignored and '-' is '_', as in the peer's registry. */
 static int set_observer(const char *name, struct src_pos at, struct quant_args *a, struct err *e)
 {
-    if (!find_observer(name, at, e))
+    char plain[sizeof a->observer];
+    size_t n = strlen(name);
+    for (size_t i = 0; i <= n && n < sizeof plain; i++)
+        plain[i] = (char)(name[i] == '-' ? '_' : name[i] >= 'A' && name[i] <= 'Z' ? name[i] + 32 : name[i]);
+    const struct known_observer *o = find_observer(n < sizeof plain ? plain : name, at, e);
+    if (!o)
         return -1;
-    snprintf(a->observer, sizeof a->observer, "%s", name);
+    snprintf(a->observer, sizeof a->observer, "%s", o->name);
     return 0;
 }
 
@@ -291,6 +297,9 @@ static int infer_strategy(const struct node *n, const struct args_raw *r, enum a
         a->strategy = STRATEGY_GROUP;
     else
         a->strategy = a->group_size < 0 ? STRATEGY_CHANNEL : STRATEGY_TENSOR;
+    const struct node *size = node_get(n, "group_size");
+    if (!a->group_size && !node_is_null(size))
+        return err_at(e, ERR_INPUT, size->at, "group_size: found 0, expected a size above 0, -1 or null");
     bool grouped = a->strategy == STRATEGY_GROUP || a->strategy == STRATEGY_TENSOR_GROUP;
     if (a->group_size > 0 && !grouped) {
         err_at(e, ERR_INPUT, key_pos(n, "group_size"),
@@ -336,6 +345,9 @@ static int check_role(const struct node *n, enum args_role role, const struct qu
     if (a->dynamic == DYNAMIC_LOCAL && a->strategy != STRATEGY_TENSOR_GROUP)
         return err_at(e, ERR_INPUT, key_pos(n, "dynamic"), "%s: dynamic: local needs strategy tensor_group",
                       names[role]);
+    if (head && a->dynamic != DYNAMIC_FALSE)
+        return err_at(e, ERR_INPUT, key_pos(n, "dynamic"), "%s: strategy attn_head needs dynamic: false",
+                      names[role]);
     if (role != ARGS_WEIGHTS && a->actorder != ACTORDER_NONE)
         return err_at(e, ERR_INPUT, key_pos(n, "actorder"), "%s: found actorder, expected it on weights only",
                       names[role]);
@@ -358,11 +370,6 @@ static int fill(const struct node *n, const struct args_raw *r, enum args_role r
     a->scale_dtype = dtype_word(r->scale_dtype);
     a->zp_dtype = dtype_word(r->zp_dtype);
     a->actorder_given = node_get(n, "actorder") != NULL;
-    if (r->actorder >= ORDER_GROUP) {
-        err_at(e, ERR_INPUT, key_pos(n, "actorder"), "actorder: found '%s', expected static, weight or null",
-               orders[r->actorder]);
-        return err_hint(e, "runtimes no longer load weight_g_idx; static has the same gain without it");
-    }
     a->actorder = (enum actorder)r->actorder;
     if (!node_is_null(r->block_structure) && read_block(r->block_structure, a, e))
         return -1;
@@ -375,6 +382,17 @@ static int fill(const struct node *n, const struct args_raw *r, enum args_role r
     return check_role(n, role, a, e);
 }
 
+/* Words that another release knew. */
+static int refuse_order(const struct node *n, struct err *e)
+{
+    const struct node *o = node_get(n, "actorder");
+    if (!o || o->kind != NODE_SCALAR ||
+        (!str_same_nocase(o->text, "group") && !str_same_nocase(o->text, "dynamic")))
+        return 0;
+    err_at(e, ERR_INPUT, o->at, "actorder: found '%s', expected static, weight or null", o->text);
+    return err_hint(e, "runtimes no longer load weight_g_idx; static has the same gain without it");
+}
+
 int quant_args_read(const struct node *n, enum args_role role, struct quant_args *out, struct strs *notes,
                     struct err *e)
 {
@@ -382,7 +400,7 @@ int quant_args_read(const struct node *n, enum args_role role, struct quant_args
                                          "kv_cache_scheme" };
     struct args_raw r;
     quant_args_default(out);
-    if (opt_defaults(quant_args_options, &r, e))
+    if (refuse_order(n, e) || opt_defaults(quant_args_options, &r, e))
         return -1;
     int rc = opt_assign_map(quant_args_options, NULL, &r, n, names[role], NULL, NULL, e);
     if (!rc)

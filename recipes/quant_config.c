@@ -76,6 +76,8 @@ static int entries(const struct node *n, const char *what, struct strs *list, st
                    struct strs *optional, struct err *e)
 {
     size_t count = !n || node_is_null(n) ? 0 : n->kind == NODE_LIST ? n->n : 1;
+    if (n && n->kind == NODE_LIST && !count && !strcmp(what, "targets"))
+        return err_at(e, ERR_INPUT, n->at, "targets: found an empty list, expected what is to be quantized");
     *at = mem_array(count + 1, sizeof **at, e);
     if (!*at)
         return -1;
@@ -126,15 +128,16 @@ static const struct preset *find_preset(const struct node *n, struct err *e)
     return NULL;
 }
 
-static int preset_group(const struct node *name, const struct node *targets, struct quant_config *q,
-                        struct err *e)
+/* group: the name of the group; NULL: the next number, as the peer counts. */
+static int preset_group(const struct node *name, const char *group, const struct node *targets,
+                        struct quant_config *q, struct err *e)
 {
-    char group[32];
+    char numbered[32];
     const struct preset *p = find_preset(name, e);
     if (!p)
         return -1;
-    snprintf(group, sizeof group, "group_%zu", q->n);
-    struct config_group *g = add_group(q, group, name->at, e);
+    snprintf(numbered, sizeof numbered, "group_%zu", q->n);
+    struct config_group *g = add_group(q, group ? group : numbered, name->at, e);
     if (!g)
         return -1;
     g->scheme = p->scheme;
@@ -152,7 +155,7 @@ static int read_scheme(const struct quant_raw *raw, struct quant_config *q, stru
 {
     const struct node *s = raw->scheme;
     if (s->kind == NODE_SCALAR)
-        return preset_group(s, raw->targets, q, e);
+        return preset_group(s, NULL, raw->targets, q, e);
     if (s->kind != NODE_MAP)
         return err_at(e, ERR_INPUT, s->at,
                       "scheme: found %s, expected a preset's name or a mapping of names to targets",
@@ -162,7 +165,7 @@ static int read_scheme(const struct quant_raw *raw, struct quant_config *q, stru
         return err_hint(e, "write config_groups: { group_0: { targets: [Linear], weights: {...} } }");
     }
     for (size_t i = 0; i < s->n; i++)
-        if (preset_group(s->key[i], s->item[i], q, e))
+        if (preset_group(s->key[i], NULL, s->item[i], q, e))
             return -1;
     return 0;
 }
@@ -254,12 +257,22 @@ static int read_groups(const struct quant_raw *raw, const struct quant_context *
     for (size_t i = 0; i < groups->n; i++) {
         const struct node *n = groups->item[i];
         int rc = n->kind == NODE_LIST && preset_find(groups->key[i]->text)
-                     ? preset_group(groups->key[i], n, q, e)
+                     ? preset_group(groups->key[i], groups->key[i]->text, n, q, e)
                      : read_group(groups->key[i], n, c, q, e);
         if (rc)
             return -1;
     }
     return 0;
+}
+
+static int note_order(const struct quant_context *c, const struct config_group *g, struct err *e)
+{
+    char text[200];
+    snprintf(
+        text, sizeof text,
+        "line %d: actorder: null in a group says nothing to llm-compressor; columns are ordered (say it at the modifier)",
+        g->at.line);
+    return strs_add(c->notes, text, e);
 }
 
 /* Column order: the modifier's word, a group's word, or static; both and different is an error. */
@@ -271,6 +284,11 @@ static int resolve_order(const struct quant_context *c, struct config_group *g, 
         return 0;
     if (!c->gptq)
         return 0;
+    if (!c->native && a->actorder_given && a->actorder == ACTORDER_NONE) {
+        a->actorder_given = false; /* null in a group says nothing to the peer */
+        if (c->actorder != GPTQ_NONE && note_order(c, g, e))
+            return -1;
+    }
     if (a->actorder_given && c->actorder_given && c->actorder != GPTQ_NOT_GIVEN &&
         (a->actorder == ACTORDER_NONE) != (c->actorder == GPTQ_NONE)) {
         err_at(e, ERR_INPUT, c->actorder_at, "actorder: the modifier says %s and config group '%s' says %s",
@@ -303,10 +321,16 @@ static int resolve_observers(const struct quant_raw *raw, const struct quant_con
         if (!slot)
             return err_at(e, ERR_INPUT, o->key[i]->at,
                           "observer: found '%s', expected weights, input or output", o->key[i]->text);
+        if (*slot)
+            return err_at(e, ERR_INPUT, o->key[i]->at, "observer: %s is said by another option, too",
+                          o->key[i]->text);
         *slot = o->item[i];
     }
     double shrink = specs_maxshrink(c->dialect);
     struct quant_scheme *s = &g->scheme;
+    if (w && o && o->kind == NODE_SCALAR && w != o)
+        return err_at(e, ERR_INPUT, w->at,
+                      "weight_observer: the observer of weights is said by observer, too");
     if (s->has_weights && quant_observer_set(w, &s->weights, e))
         return -1;
     if (s->has_input && quant_observer_set(in, &s->input, e))

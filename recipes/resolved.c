@@ -250,12 +250,9 @@ static bool circumstance(const struct opt *o)
     return o->type == OPT_PATH || !strcmp(o->name, "activation_budget");
 }
 
-/* "not given" is no word of the grammar: every config group has its order by then. */
 static bool left_out(const struct recipe_stage *s, const struct opt *o, bool with_paths)
 {
-    const void *p = (const char *)s->options + o->at;
-    bool no_word = o->type == OPT_ENUM && !strcmp(o->words[*(const int *)p], "not given");
-    return absent(o, p) || (circumstance(o) && !with_paths) || no_word;
+    return absent(o, (const char *)s->options + o->at) || (circumstance(o) && !with_paths);
 }
 
 static void stage(struct yaml_out *y, const struct recipe_stage *s, bool with_paths)

@@ -189,8 +189,10 @@ static void named(bool native, struct jw *w)
         jw_key(w, (*s)->name);
         stage_schema(*s, native, w);
         if (native && *(*s)->aliases) {
+            char to[96];
+            snprintf(to, sizeof to, "#/$defs/stage/properties/%s", (*s)->name);
             jw_key(w, (*s)->aliases);
-            stage_schema(*s, native, w);
+            ref(w, to);
         }
     }
     jw_end_object(w);

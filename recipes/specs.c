@@ -8,7 +8,7 @@
 
 static const char *const packings[] = { "truncate", "concatenate", NULL };
 static const char *const sequences[] = { "true", "block", "false", NULL };
-static const char *const orders[] = { "none", "weight", "static", "not given", NULL };
+static const char *const orders[] = { "none", "weight", "static", "auto", NULL };
 static const char *const dampings[] = { "fixed", "auto", NULL };
 static const char *const formats[] = { "compressed-tensors", NULL };
 
@@ -84,7 +84,7 @@ static const struct opt gptq_table[] = {
       .flags = OPT_NULLABLE,
       .null_value = GPTQ_NONE,
       .doc =
-          "Order of columns: static (weight is the same): by falling diagonal of the Hessian; null: as they stand." },
+          "Order of columns: static (weight is the same): by falling diagonal of the Hessian; null: as they stand; auto: as the config group says, else static." },
     { .name = "damping",
       .type = OPT_ENUM,
       .at = offsetof(struct S, damping),

@@ -49,8 +49,7 @@ int calibrate_load(struct job *j, struct err *e)
     struct dataset_options o = { .path = c->dataset,
                                  .field = c->field,
                                  .samples = c->samples,
-                                 .sequence_length =
-                                     c->sequence_length ? c->sequence_length : j->load.model.max_positions,
+                                 .sequence_length = calibrate_length(j),
                                  .min_length = c->min_length,
                                  .pack = (enum pack_mode)c->packing,
                                  .shuffle = c->shuffle,

@@ -141,16 +141,32 @@ static void eval_of(const struct scores *s, double (*f)(const struct scored *), 
     out->nll_se = m.se_windows;
 }
 
+/* A NaN or an infinity makes every mean below a NaN, and a NaN meets or misses thresholds by luck. */
+static int check_finite(const double *logprob, int64_t n, int64_t window, const char *who, struct err *e)
+{
+    for (int64_t t = 0; t < n; t++)
+        if (!isfinite(logprob[t])) {
+            err_set(e, ERR_INPUT, "logits of %s at position %lld of window %lld are not finite", who,
+                    (long long)t, (long long)window);
+            return err_hint(
+                e, "a weight of it is NaN or infinite, or overflows in the dtype that it is stored in");
+        }
+    return 0;
+}
+
 /* Logits of one window of one model, and the log-probabilities of its next tokens. */
 static int score_window(struct walker *w, const struct dataset *d, int64_t i, int64_t vocab,
                         struct window *room, int which, struct err *e)
 {
+    static const char *const who[] = { "the original model", "the compressed model" };
     if (walker_logits(w, i, room->logits[which], e))
         return -1;
-    if (d->len[i] > 1)
-        k_logprob_rows(d->len[i] - 1, vocab, room->logits[which], vocab, d->seq[i] + 1, room->logprob[which],
-                       NULL, room->argmax[which]);
-    return 0;
+    if (d->len[i] < 2)
+        return 0;
+    k_logprob_rows(d->len[i] - 1, vocab, room->logits[which], vocab, d->seq[i] + 1, room->logprob[which],
+                   NULL, room->argmax[which]);
+    return check_finite(room->logprob[which], d->len[i] - 1, i, room->logits[1] ? who[which] : "the model",
+                        e);
 }
 
 static void add_scores(struct scores *s, const struct window *room, int64_t len, int models)

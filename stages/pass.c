@@ -35,6 +35,11 @@ static int fit_and_solve(struct module_job *m, float *w, const struct factor *f,
     mem_free(importance);
     if (rc || m->solver->solve(&m->solve, f, g, w, q, &m->result.solve, e))
         return -1;
+    if (!isfinite(m->result.solve.weight_error)) {
+        err_set(e, ERR_INPUT, "the quantized weights overflow %s, in which they would be decoded",
+                dtypes[m->layout.param].name);
+        return err_hint(e, "its weights reach the end of that range: store it as BF16, or ignore the module");
+    }
     m->result.damp_frac = f ? f->damp_frac : 0;
     m->result.attempts = f ? f->attempts : 0;
     m->result.tokens = g ? g->rows : 0;

@@ -151,12 +151,24 @@ static struct quant_scheme scheme_of(const char *dir, const struct quant_args *a
     return s;
 }
 
+/* Codes and parameters give the same floats as the source that shows the module decoded. */
+static void same_decoded(const struct checkpoint *c, const char *name, const struct qtensor *q)
+{
+    int64_t n;
+    float *shown = read_weight(c, name, &n), *mine = mem_array((size_t)n, sizeof *mine, NULL);
+    assert_int_equal(n, q->layout.rows * q->layout.cols);
+    qtensor_decode(q, 0, q->layout.rows, mine);
+    assert_memory_equal(mine, shown, (size_t)n * sizeof *mine);
+    mem_free(shown);
+    mem_free(mine);
+}
+
 /* Every module as codes, packed again: the tensors and the bytes of them are those of the peer. */
 static void check_repacked(const char *dir)
 {
     struct err e = { 0 };
     struct checkpoint c, again;
-    if (strstr(dir, "fp") || strstr(dir, "padded") || strstr(dir, "mixed"))
+    if (strstr(dir, "padded") || strstr(dir, "mixed"))
         return;
     checkpoint_open(dir, &c, &e);
     no_error(&e);
@@ -174,6 +186,7 @@ static void check_repacked(const char *dir)
         struct quant_scheme scheme = scheme_of(dir, &a);
         c.container->unpack(c.decoder, module, &q, &e);
         no_error(&e);
+        same_decoded(&c, name, &q);
         c.container->pack(s, module, &scheme, &q, &e);
         no_error(&e);
         planned += c.container->packed_bytes(&scheme, &q.layout);
@@ -203,7 +216,7 @@ static void codes_go_out_as_they_came(void **state)
 {
     (void)state;
     walked = 0;
-    each_folder(fixtures(), "ct-w", check_repacked);
+    each_folder(fixtures(), "ct-", check_repacked);
     if (!walked)
         skip();
 }
@@ -260,7 +273,14 @@ static void args_from(const struct json *j, struct quant_args *a)
     const char *type = json_str(json_get(j, "type"), NULL), *order = json_str(json_get(j, "actorder"), NULL);
     a->type = strcmp(type, "float") ? QUANT_INT : QUANT_FLOAT;
     a->dynamic = json_bool(json_get(j, "dynamic"), &on) && on ? DYNAMIC_TRUE : DYNAMIC_FALSE;
+    if (json_str(json_get(j, "dynamic"), NULL))
+        a->dynamic = DYNAMIC_LOCAL;
+    const struct json *block = json_get(j, "block_structure");
+    for (size_t k = 0; k < json_len(block); k++)
+        json_int(json_item(block, k), &a->block[k]);
     a->actorder = !order ? ACTORDER_NONE : !strcmp(order, "static") ? ACTORDER_STATIC : ACTORDER_WEIGHT;
+    const char *scale = json_str(json_get(j, "scale_dtype"), NULL);
+    a->scale_dtype = scale ? dtype_find_torch(scale) : -1;
     const char *zp = json_str(json_get(j, "zp_dtype"), NULL),
                *observer = json_str(json_get(j, "observer"), NULL);
     a->zp_dtype = zp ? dtype_find_torch(zp) : -1;
@@ -312,6 +332,8 @@ static void check_config(const char *dir)
     struct buf text = { 0 };
     if (!path_exists(join(dir, "config.json")) || strstr(dir, "padded")) /* another version wrote those */
         return;
+    if (strstr(dir, "kv8")) /* a quantized cache, which is not written yet */
+        return;
     struct json *peer = json_read(join(dir, "config.json"), 1 << 20, &e);
     no_error(&e);
     const struct container *c = container_by_method("compressed-tensors");
@@ -344,7 +366,7 @@ static void config_says_what_the_peer_says(void **state)
     if (!compared)
         skip();
     printf("%d config.json compared\n", compared);
-    assert_true(compared >= 15);
+    assert_true(compared >= 45);
 }
 
 /* The line at *p without its end, *p moved behind it; NULL at the end. */

@@ -1,0 +1,93 @@
+/* memory.c - memory is planned, then kept: the peak of a run lies within 15 % of what `plan` said, whatever the mode, the budget,
+ * the number of samples. Each run is a process of its own, because a peak never falls. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernels/kernels.h"
+#include "pipeline/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct row {
+    const char *mode, *budget;
+    int samples, verify;
+};
+static const struct row rows[] = {
+    { "true", "2GiB", 16, 0 },  { "true", "0", 16, 0 },     { "true", "4MiB", 48, 0 },
+    { "block", "2GiB", 16, 0 }, { "false", "2GiB", 16, 0 }, { "true", "2GiB", 48, 1 },
+    { "true", "1MiB", 8, 1 },
+};
+
+static void write_recipe(const struct row *r, struct buf *out)
+{
+    struct err e = { 0 };
+    buf_printf(
+        out, &e,
+        "version: 1\nmodel: %s/examples/tiny\nstages:\n"
+        "  - calibrate: {dataset: %s/examples/tiny/calib.jsonl, samples: %d, sequence_length: 256, sequential: %s, activation_budget: %s}\n"
+        "  - GPTQModifier: {scheme: W4A16, ignore: [lm_head]}\n",
+        QP_SOURCE_DIR, QP_SOURCE_DIR, r->samples, r->mode, r->budget);
+    if (r->verify)
+        buf_printf(out, &e,
+                   "  - verify: {dataset: %s/examples/tiny/heldout.txt, samples: 8, sequence_length: 256}\n",
+                   QP_SOURCE_DIR);
+}
+
+/* The child's status: 0 within 15 %, 1 not, 2 the run failed. */
+static int run_row(const struct row *r, const char *dir)
+{
+    struct err e = { 0 };
+    struct buf text = { 0 };
+    struct recipe recipe;
+    struct job j;
+    struct run_report report;
+    struct recipe_args args = { .output = dir };
+    write_recipe(r, &text);
+    if (!kernels_init(NULL, 2) || recipe_parse(text.p, text.len, "memory.yaml", &args, &recipe, &e) ||
+        job_plan(&recipe, false, &j, &e) || run_job(&j, true, &report, &e)) {
+        err_print(&e, stderr);
+        return 2;
+    }
+    double planned = (double)report.cost.peak, found = (double)mem_use().peak;
+    printf("sequential %-5s budget %-5s samples %2d verify %d: planned %.2f MiB, peak %.2f MiB\n", r->mode,
+           r->budget, r->samples, r->verify, planned / 0x1p20, found / 0x1p20);
+    fflush(stdout);
+    return found > 1.15 * planned || found < planned / 1.15;
+}
+
+static void the_peak_of_a_run_is_what_the_plan_said(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/qpipe-memory-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char out[64];
+        int status = 0;
+        snprintf(out, sizeof out, "%s/out", dir);
+        fflush(stdout);
+        pid_t child = fork();
+        if (!child)
+            _exit(run_row(&rows[i], out));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    path_remove_tree(dir, NULL);
+}
+
+int main(void)
+{
+    log_setup(LOG_ERROR, LOG_TEXT);
+    const struct CMUnitTest tests[] = { cmocka_unit_test(the_peak_of_a_run_is_what_the_plan_said) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
