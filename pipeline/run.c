@@ -9,7 +9,9 @@
 #include "kernels/math.h"
 #include "pipeline/manifest.h"
 
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int add_saved_files(struct job *j, struct run_report *r, struct err *e)
@@ -46,8 +48,8 @@ static int write_manifest(struct job *j, const char *dir, struct run_report *r, 
 static int fill(struct job *j, const char *dir, struct run_report *r, struct err *e)
 {
     j->saver = saver_new(dir, (uint64_t)j->save->shard_size, e);
-    if (!j->saver || pass_run(j, dir, e) || save_run(j, dir, &r->files, e) ||
-        add_saved_files(j, r, e) || write_recipe(j, dir, r, e))
+    if (!j->saver || pass_run(j, dir, e) || save_run(j, dir, &r->files, e) || add_saved_files(j, r, e) ||
+        write_recipe(j, dir, r, e))
         return -1;
     if (j->verify) {
         if (verify_run(j, dir, dir, &r->verify, e))
@@ -74,6 +76,32 @@ static int use_math(const struct job *j, struct err *e)
     return 0;
 }
 
+/* --force replaces what a run of qpipe has left, and never the checkpoint that is being read. */
+static int may_replace(const struct job *j, struct err *e)
+{
+    const char *name = j->recipe->output;
+    char out[PATH_MAX], model[PATH_MAX];
+    if (!realpath(name, out))
+        return 0; /* nothing there; or dir_create says what is wrong with it */
+    size_t n = strlen(out);
+    if (realpath(j->load.checkpoint.dir, model) && !strncmp(model, out, n) &&
+        (model[n] == '/' || !model[n] || n == 1)) {
+        err_set(e, ERR_INPUT, "output '%s' holds the source checkpoint '%s', which --force would remove",
+                name, j->load.checkpoint.dir);
+        return err_hint(e, "give another output");
+    }
+    char *manifest = path_join(name, MANIFEST_NAME, e);
+    int rc = manifest ? 0 : -1;
+    if (!rc && !path_exists(manifest)) {
+        rc = err_set(e, ERR_INPUT, "output '%s' exists, and is no output of qpipe: it has no %s", name,
+                     MANIFEST_NAME);
+        err_hint(e,
+                 "--force replaces only what qpipe has written; remove it yourself or give another output");
+    }
+    mem_free(manifest);
+    return rc;
+}
+
 static struct out_dir *begin(const struct job *j, bool force, struct err *e)
 {
     if (!j->recipe->output) {
@@ -81,6 +109,8 @@ static struct out_dir *begin(const struct job *j, bool force, struct err *e)
         err_hint(e, "give --output DIR, or `output:` in the recipe");
         return NULL;
     }
+    if (force && may_replace(j, e))
+        return NULL;
     return dir_create(j->recipe->output, force, e);
 }
 

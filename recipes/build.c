@@ -149,6 +149,8 @@ static int read_key(struct builder *b, struct reading *d, const struct node *key
 {
     const struct opt *o = own_option(d->spec, key->text, value);
     const struct former *f = specs_former(d->spec, key->text, b->r->dialect);
+    if (!b->r->native && specs_refuse_new_option(d->spec, key, b->r->dialect, e))
+        return -1;
     if (o) {
         bool *given = &d->stage->given[o - d->spec->options];
         if (o->flags & OPT_NATIVE && !b->r->native) {

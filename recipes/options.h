@@ -80,7 +80,7 @@ struct stage_spec {
     bool quantizes;      /* takes scheme, targets, ignore, config_groups, ... into a quant_config */
     const char *unbuilt; /* NULL: built. Else why it is refused at plan time */
     bool needs_data;     /* whatever its schemes are */
-    bool transforms;     /* prepares weights for a quantizer: stands before all of them, and one follows */
+    bool transforms;     /* prepares weights for quantizers: stands before all of them */
 };
 extern const struct stage_spec *const stage_specs[];        /* ends with NULL */
 const struct stage_spec *stage_spec_find(const char *name); /* by name or alias, case counts; NULL */

@@ -2,7 +2,10 @@
  * uses one is checked like any other and then refused at plan time. */
 #include "recipes/specs.h"
 
+#include "base/num.h"
+
 #include <stddef.h>
+#include <string.h>
 
 #define UNBUILT "known from llm-compressor, not built in this version"
 
@@ -78,7 +81,6 @@ static const struct opt smooth_table[] = {
     END,
 };
 static const struct opt_gone smooth_gone[] = {
-    { "num_calibration_steps", "is without effect in llm-compressor; give samples under calibrate" },
     { "calibration_function", "is a Python object and of no use in a recipe" },
     { NULL, NULL },
 };
@@ -166,7 +168,14 @@ int specs_check(const struct stage_spec *spec, const void *options, const struct
                 struct err *e)
 {
     const struct peer_options *o = options;
-    const struct node *n = node_get(map, "n_grid");
+    const struct gptq_options *g = options;
+    const struct node *n = node_get(map, spec == &spec_gptq ? "batched_quantization" : "n_grid");
+    int64_t count = 0;
+    if (spec == &spec_gptq && g->batched_quantization && strcmp(g->batched_quantization, "auto") != 0 &&
+        (!num_int(g->batched_quantization, &count) || count < 1))
+        return err_at(e, ERR_INPUT, n ? n->at : at,
+                      "batched_quantization: found '%.40s', expected auto, null or an integer above 0",
+                      g->batched_quantization);
     if (spec == &spec_awq && o->duo && o->n_grid < 3)
         return err_at(e, ERR_INPUT, n ? n->at : at,
                       "n_grid: found %lld with duo_scaling, expected an integer in [3, 10000] points",
@@ -194,9 +203,9 @@ SPEC(spec_constant, "ConstantPruningModifier", "Keeps zeros that are there.", co
 SPEC(spec_reap, "REAPPruningModifier", "Drops experts by router-weighted saliency.", reap_table, NULL, false,
      true, false);
 SPEC(spec_spinquant, "SpinQuantModifier", "Rotations folded into weights (arXiv:2405.16406).", spin_table,
-     NULL, false, false, false);
+     NULL, false, false, true);
 SPEC(spec_quip, "QuIPModifier", "Incoherence rotations a Linear (arXiv:2307.13304).", quip_table, NULL, false,
-     false, false);
+     false, true);
 SPEC(spec_autoround, "AutoRoundModifier", "Rounding trained by sign descent (arXiv:2309.05516).",
      autoround_table, NULL, true, true, false);
 SPEC(spec_imatrix, "IMatrixGatherer", "Gathers E[x^2] for imatrix_mse (llm-compressor 0.11 and 0.12).",

@@ -360,6 +360,31 @@ static int note_targets(const struct quant_raw *raw, const struct quant_context 
     return strs_add(c->notes, text, e);
 }
 
+/* An observer of a part that no group quantizes: the peer takes it without a word. */
+static int note_observers(const struct quant_raw *raw, const struct quant_context *c,
+                          const struct quant_config *q, struct err *e)
+{
+    bool has[3] = { false };
+    for (size_t i = 0; i < q->n; i++) {
+        has[0] = has[0] || q->group[i].scheme.has_weights;
+        has[1] = has[1] || q->group[i].scheme.has_input;
+        has[2] = has[2] || q->group[i].scheme.has_output;
+    }
+    static const char *const parts[] = { "weights", "input", "output" };
+    const struct node *given[3] = { raw->weight_observer, raw->input_observer, raw->output_observer };
+    for (size_t i = 0; q->n && i < 3; i++) {
+        const struct node *n = given[i] ? given[i] : node_get(raw->observer, parts[i]);
+        char text[160];
+        if (node_is_null(n) || has[i])
+            continue;
+        snprintf(text, sizeof text, "line %d: an observer of %s, which no group quantizes, is not used",
+                 n->at.line, parts[i]);
+        if (strs_add(c->notes, text, e))
+            return -1;
+    }
+    return 0;
+}
+
 static int read_all(const struct quant_raw *raw, const struct quant_context *c, struct quant_config *q,
                     struct err *e)
 {
@@ -374,7 +399,8 @@ static int read_all(const struct quant_raw *raw, const struct quant_context *c, 
         return -1;
     if (!node_is_null(raw->config_groups) && read_groups(raw, c, q, e))
         return -1;
-    if (note_targets(raw, c, e) || entries(raw->ignore, "ignore", &q->ignore, &q->ignore_at, &q->optional, e))
+    if (note_targets(raw, c, e) || note_observers(raw, c, q, e) ||
+        entries(raw->ignore, "ignore", &q->ignore, &q->ignore_at, &q->optional, e))
         return -1;
     if (!node_is_null(raw->kv_cache)) {
         q->has_kv_cache = true;

@@ -169,7 +169,7 @@ static int check_modifiers(const struct recipe *r, struct err *e)
                    s->spec->name);
             return err_hint(e, "smoothing changes weights; it has to come before they are quantized");
         }
-        if (s->spec->transforms && !later) {
+        if (s->spec == &spec_awq && !later) { /* as the peer: the others may stand alone */
             err_at(e, ERR_INPUT, s->at, "%s has no modifier behind it that quantizes", s->spec->name);
             return err_hint(e, "add a QuantizationModifier or GPTQModifier with a scheme");
         }

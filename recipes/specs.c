@@ -95,9 +95,9 @@ static const struct opt gptq_table[] = {
     { .name = "batched_quantization",
       .type = OPT_STR,
       .at = offsetof(struct S, batched_quantization),
-      .flags = OPT_PEER_ONLY,
+      .flags = OPT_NULLABLE,
       .def_str = "auto",
-      .doc = "A matter of GPU memory in llm-compressor." },
+      .doc = "auto, null or a count; how many modules llm-compressor solves at once on a GPU, without effect here." },
     END,
 };
 #undef S
@@ -124,7 +124,7 @@ static const struct opt verify_table[] = {
     REAL("min_top1", min_top1, (double)NAN, 0, 1, NULL,
          "Fails when the most likely token agrees less often."),
     BOOL("allow_overlap", allow_overlap, 0,
-         "Score text that shares 32 tokens in a row with the calibration text."),
+         "Score text that shares 64 tokens in a row (or a whole window) with the calibration text."),
     END,
 };
 #undef S
@@ -282,6 +282,7 @@ void specs_drift(const struct stage_spec *spec, const struct dialect *d, void *o
     }
 }
 
+enum { ALWAYS = 1000 };
 /* What releases had and dropped. Data that no longer exists changes nothing when it says what is done anyway. */
 static const struct former formers[] = {
     { &spec_gptq, "sequential_update", 0, 8, "true",
@@ -297,6 +298,8 @@ static const struct former formers[] = {
     { &spec_awq, "sequential_targets", 0, 11, "null",
       "leave it out; blocks come from the architecture's table" },
     { &spec_awq, "max_chunk_memory", 5, 6, NULL, NULL },
+    { &spec_smoothquant, "num_calibration_steps", 0, ALWAYS, NULL, NULL }, /* taken, and read by nobody */
+    { &spec_logeq, "num_calibration_steps", 0, ALWAYS, NULL, NULL },
 };
 
 const struct former *specs_former(const struct stage_spec *spec, const char *option, const struct dialect *d)

@@ -20,6 +20,14 @@ const struct former *specs_former(const struct stage_spec *spec, const char *opt
 int specs_check(const struct stage_spec *spec, const void *options, const struct node *map, struct src_pos at,
                 struct err *e);
 
+/* What the pinned release did not have yet (drift.c): ERR_INPUT with the release that brought it. For llm-compressor's grammar
+ * only; in qpipe's own, a dialect decides defaults and nothing else. */
+int specs_refuse_new_option(const struct stage_spec *spec, const struct node *key, const struct dialect *d,
+                            struct err *e);
+int specs_refuse_new_modifier(const struct stage_spec *spec, struct src_pos at, const struct dialect *d,
+                              struct err *e);
+int specs_refuse_new_observer(const char *name, struct src_pos at, const struct dialect *d, struct err *e);
+
 /* specs_drift - overwrites the defaults that another release had. */
 void specs_drift(const struct stage_spec *spec, const struct dialect *d, void *options);
 double specs_maxshrink(const struct dialect *d); /* of the mse observers in that release; NAN: today's */

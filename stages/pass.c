@@ -37,7 +37,7 @@ static int fit_and_solve(struct module_job *m, float *w, const struct factor *f,
         return -1;
     if (!isfinite(m->result.solve.weight_error)) {
         err_set(e, ERR_INPUT, "the quantized weights overflow %s, in which they would be decoded",
-                dtypes[m->layout.param].name);
+                dtypes[m->layout.value_dtype].name);
         return err_hint(e, "its weights reach the end of that range: store it as BF16, or ignore the module");
     }
     m->result.damp_frac = f ? f->damp_frac : 0;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { OVERLAP_TOKENS = 32 };
+enum { OVERLAP_TOKENS = 64 }; /* a paragraph; shorter runs are boilerplate that honest texts share */
 
 static int plan(struct job *j, int index, struct err *e)
 {
@@ -30,16 +30,17 @@ static int plan(struct job *j, int index, struct err *e)
 static int check_overlap(const struct job *j, struct err *e)
 {
     bool found = false;
-    int64_t at = 0;
+    int64_t at = 0,
+            run = j->verify->sequence_length < OVERLAP_TOKENS ? j->verify->sequence_length : OVERLAP_TOKENS;
     if (j->verify->allow_overlap || !j->data.n)
         return 0;
-    if (dataset_overlap(&j->data, &j->heldout, OVERLAP_TOKENS, &found, &at, e))
+    if (dataset_overlap(&j->data, &j->heldout, run, &found, &at, e))
         return -1;
     if (!found)
         return 0;
     err_set(e, ERR_INPUT,
-            "held-out text %s shares %d tokens in a row with the calibration text (window %lld)",
-            j->verify->dataset, OVERLAP_TOKENS, (long long)at);
+            "held-out text %s shares %lld tokens in a row with the calibration text (window %lld)",
+            j->verify->dataset, (long long)run, (long long)at);
     return err_hint(e, "hold out other text, or say allow_overlap: true");
 }
 

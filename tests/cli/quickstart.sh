@@ -16,13 +16,21 @@ ok "nothing else stands beside it" sh -c "[ \"\$(ls -d '$q'*)\" = '$q' ]"
 run 0 "the manifest holds" "$qpipe" verify "$q"
 ok "and says so" says out "as the manifest says"
 run 0 "also against the source" "$qpipe" verify "$q" --model "$tiny"
-ok "11 inputs were compared" says out "input files checked"
+ok "11 inputs were compared" says out "11 input files"
+run 0 "and every number is measured again" "$qpipe" verify "$q" --model "$tiny" --dataset "$tiny/heldout.txt"
 
 run 2 "an existing output is kept" "$qpipe" run examples/quickstart.yaml --output "$q"
 ok "with a hint" says err "--force"
 cp -r "$q" "$work/first"
 run 0 "--force replaces it" "$qpipe" run examples/quickstart.yaml --output "$q" --force
 ok "by the same bytes" diff -r "$q" "$work/first"
+
+mkdir "$work/foreign" && echo mine >"$work/foreign/file"
+run 2 "--force does not replace what qpipe has not written" "$qpipe" run examples/quickstart.yaml --output "$work/foreign" --force
+ok "which is still there" grep -q mine "$work/foreign/file"
+cp -r "$tiny" "$work/original"
+run 2 "--force does not replace the source" "$qpipe" run examples/quickstart.yaml --model "$work/original" --output "$work/original" --force
+ok "which is still there" diff -r "$tiny" "$work/original"
 
 cp -r "$q" "$work/bent"
 printf 'X' | dd of="$work/bent/model.safetensors" bs=1 seek=200000 conv=notrunc 2>/dev/null
@@ -55,6 +63,28 @@ run 0 "and its manifest holds" "$qpipe" verify "$work/s.rejected"
 
 if have python3; then
     m=$q/manifest.json
+    # claim SENTENCE CHANGE - a manifest that says something else of the same files
+    claim() {
+        python3 - "$m" "$work/bent/manifest.json" "$2" <<'EOF'
+import json, sys
+source, target, change = sys.argv[1:]
+m = json.load(open(source))
+p = m["predicate"]
+exec(change)
+json.dump(m, open(target, "w"), indent=2)
+EOF
+        run 1 "$1 is found" "$qpipe" verify "$work/bent" --model "$tiny" --dataset "$tiny/heldout.txt"
+    }
+    rm "$work/bent/manifest.json.sig"
+    claim "a better divergence than was measured" 'p["verification"]["model"]["kl_mean"] /= 2'
+    ok "and named" says out kl_mean
+    claim "a better weight error" 'p["verification"]["modules"]["model.layers.1.mlp.up_proj"]["weight_error"] *= 0.999'
+    ok "and named" says out "model.layers.1.mlp.up_proj: weight_error is recorded as"
+    claim "another recipe" 'p["recipe"]["seed"] = 2'
+    claim "another digest of a tensor" 'p["outputs"]["tensors"][0]["sha256"] = "0" * 64'
+    ok "and named" says out "output tensor"
+    claim "another digest of an input" 'p["inputs"]["files"][0]["sha256"] = "0" * 64'
+    claim "a tensor that nobody recorded" 'del p["outputs"]["tensors"][0]'
     run 0 "inspect as JSON" "$qpipe" inspect "$q" --json
     ok "is JSON" json out
     run 0 "verify as JSON" "$qpipe" verify "$q" --json
@@ -103,7 +133,7 @@ EOF
     ok "every line of the log is JSON" sh -c "while IFS= read -r line; do printf '%s' \"\$line\" | python3 -m json.tool || exit 1; done <'$work/err'"
     ok "there are such lines" test -s "$work/err"
     run 2 "an error with logs as JSON" "$qpipe" run "$work/r.yaml" --log-format json
-    ok "is one line with its kind" sh -c "grep -q '\"error\": \"input\"' '$work/err' && python3 -m json.tool '$work/err'"
+    ok "ends in a line with its kind" sh -c "tail -n 1 '$work/err' | grep '\"error\": \"input\"' | python3 -m json.tool"
 else
     skip "JSON results, eval, tokenize, logs (no python3)"
 fi

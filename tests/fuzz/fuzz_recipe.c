@@ -1,5 +1,7 @@
-/* fuzz_recipe.c - bytes as a recipe. Reading it ends in an error with a text, or in a recipe whose resolved text is a recipe
- * again, and resolves to the same text. */
+/* fuzz_recipe.c - bytes as a recipe. Reading them ends in an error with a text, or in a recipe whose resolved text reads
+ * back as a recipe with the same resolved text, and whose targets can be matched against modules. */
+#include "base/mem.h"
+#include "recipes/match.h"
 #include "recipes/recipe.h"
 #include <assert.h>
 #include <stdint.h>
@@ -7,39 +9,65 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_error(const struct err *e)
+static const char *const linear[] = { "Linear", "Module", NULL }, *const norm[] = { "LlamaRMSNorm", NULL };
+static const struct match_module modules[] = {
+    { "model.layers.0.input_layernorm", norm, false },
+    { "model.layers.0.self_attn.q_proj", linear, true },
+    { "model.layers.0.mlp.down_proj", linear, true },
+    { "lm_head", linear, true },
+};
+enum { N = sizeof modules / sizeof *modules };
+
+static void told(const struct err *e)
 {
     assert(e->code == ERR_INPUT || e->code == ERR_LIMIT || e->code == ERR_UNBUILT);
     assert(e->what[0]);
 }
 
-static struct buf resolved(const struct recipe *r)
+static void match(const struct recipe *r)
 {
-    struct buf out = { 0 };
+    for (size_t i = 0; i < r->n; i++) {
+        const struct quant_config *q = r->stage[i].quant;
+        struct match_result result[N];
+        struct strs notes = { 0 };
+        struct err e = { 0 };
+        if (q && match_modules(q, modules, N, false, result, &notes, &e))
+            told(&e);
+        else
+            for (size_t k = 0; q && k < N; k++)
+                assert(result[k].group < (int)q->n && (result[k].group < 0 || modules[k].quantizable));
+        strs_release(&notes);
+    }
+}
+
+static void round_trip(const struct recipe *r)
+{
+    struct buf once = { 0 }, twice = { 0 };
     struct err e = { 0 };
-    int rc = recipe_resolved(r, true, &out, &e);
-    assert(!rc && out.len);
-    return out;
+    struct recipe again;
+    int rc = recipe_resolved(r, true, &once, &e);
+    assert(!rc);
+    rc = recipe_parse(once.p, once.len, "fuzz.yaml", NULL, &again, &e);
+    assert(!rc);
+    rc = recipe_resolved(&again, true, &twice, &e);
+    assert(!rc && once.len == twice.len && !memcmp(once.p, twice.p, once.len));
+    recipe_release(&again);
+    buf_release(&once);
+    buf_release(&twice);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct recipe r, again;
+    struct recipe r;
     struct err e = { 0 };
-    if (recipe_parse((const char *)data, size, "recipe.yaml", NULL, &r, &e)) {
-        check_error(&e);
-        return 0;
-    }
-    struct buf first = resolved(&r);
-    if (recipe_parse(first.p, first.len, "recipe.yaml", NULL, &again, &e))
-        assert(e.code == ERR_LIMIT); /* what aliases shared is written out: the text may be too large */
+    uint64_t before = mem_use().now;
+    if (recipe_parse((const char *)data, size, "fuzz.yaml", NULL, &r, &e))
+        told(&e);
     else {
-        struct buf second = resolved(&again);
-        assert(!strcmp(first.p, second.p));
-        buf_release(&second);
-        recipe_release(&again);
+        round_trip(&r);
+        match(&r);
+        recipe_release(&r);
     }
-    buf_release(&first);
-    recipe_release(&r);
+    assert(mem_use().now == before);
     return 0;
 }

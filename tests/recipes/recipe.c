@@ -1,5 +1,5 @@
 /* recipe.c - what a recipe means, by fields: the two grammars agree, the command line wins, dialects change defaults, hashed
- * texts hold no circumstances, unbuilt modifiers are refused by name, the schema is JSON over every table. */
+ * texts hold no circumstances, unbuilt modifiers are refused by name. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "help.h"
@@ -332,32 +332,6 @@ static void a_file_that_is_not_there_is_an_io_error(void **state)
     recipe_release(&r); /* an empty one is valid to release */
 }
 
-static void the_schema_is_json_and_names_every_option(void **state)
-{
-    (void)state;
-    struct buf out = { 0 };
-    struct jw w;
-    struct err e = { 0 };
-    jw_init(&w, &out, 2);
-    recipe_schema(&w);
-    assert_int_equal(jw_done(&w, &e), 0);
-    struct json *j = json_parse(out.p, out.len, "schema", &e);
-    assert_non_null(j);
-    assert_string_equal(json_str(json_get(j, "$schema"), NULL),
-                        "https://json-schema.org/draft/2020-12/schema");
-    const struct json *named = json_get(json_get(json_get(j, "$defs"), "named"), "properties");
-    for (const struct stage_spec *const *s = stage_specs; *s; s++) {
-        const struct json *any = json_get(json_get(named, (*s)->name), "anyOf");
-        const struct json *properties = json_get(json_item(any, json_len(any) - 1), "properties");
-        for (const struct opt *o = (*s)->options; o->name; o++)
-            assert_non_null(json_get(properties, o->name));
-        for (const struct opt *o = quant_mixin_options; (*s)->quantizes && o->name; o++)
-            assert_non_null(json_get(properties, o->name));
-    }
-    json_free(j);
-    buf_release(&out);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,7 +347,6 @@ int main(void)
         cmocka_unit_test(a_preset_in_a_group_yields_to_the_groups_own_parts),
         cmocka_unit_test(examples_resolve_to_themselves),
         cmocka_unit_test(a_file_that_is_not_there_is_an_io_error),
-        cmocka_unit_test(the_schema_is_json_and_names_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
