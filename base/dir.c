@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,6 +50,12 @@ char *path_dir(const char *path, struct err *e)
     if (!p)
         return mem_strdup(".", e);
     return mem_strndup(path, p == path ? 1 : (size_t)(p - path), e);
+}
+
+const char *path_temporary(void)
+{
+    const char *dir = getenv("TMPDIR");
+    return dir && *dir ? dir : "/tmp";
 }
 
 int path_list(const char *dir, struct strs *out, struct err *e)

@@ -50,6 +50,7 @@ char *path_dir(const char *path, struct err *e);                   /* "a/b.yaml"
 const char *path_base(const char *path);                           /* behind the last '/' */
 int path_list(const char *dir, struct strs *out, struct err *e);   /* regular files' names, sorted */
 int path_remove_tree(const char *path, struct err *e); /* files and folders; symlinks are not followed */
+const char *path_temporary(void); /* $TMPDIR, or /tmp: for files that are unlinked at once */
 int path_make_dir(const char *path, struct err *e);    /* parents too; an existing one is fine */
 
 uint64_t file_fail_at(

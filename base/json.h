@@ -40,13 +40,12 @@ const struct json *json_it_value(void *it);
 
 /* Plain reads: false when j is NULL or of another type. json_num also takes integers; json_int takes 3.0 too. */
 bool json_int(const struct json *j, int64_t *out);
-bool json_num(const struct json *j, double *out); /* (json_real is a symbol of jansson's) */
-#define json_real json_num                        /* being renamed: use json_num */
+bool json_num(const struct json *j, double *out);
 bool json_bool(const struct json *j, bool *out);
 const char *json_str(const struct json *j, size_t *n); /* NULL: not a string; n may be NULL */
 
 /* Wanted members of an object, with errors "FILE: key 'K': found a string, expected an integer in [1, 65536]".
- * file: name for errors. Absent or null: *out = def when `def` may stand in (has_def), else an error. */
+ * file: name for errors. Absent is an error, too. */
 int json_want_int(const struct json *o, const char *file, const char *key, int64_t min, int64_t max,
                   int64_t *out, struct err *e);
 int json_want_str(const struct json *o, const char *file, const char *key, const char **out, struct err *e);

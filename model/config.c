@@ -119,7 +119,7 @@ int config_bad(const struct config *c, const char *key, const struct json *found
     if (json_type(found) == JSON_INT && json_int(found, &i))
         return err_set(e, ERR_INPUT, "%s: key '%s': found %lld, expected %s", c->file, key, (long long)i,
                        expected);
-    if (json_type(found) == JSON_REAL && json_real(found, &r))
+    if (json_type(found) == JSON_REAL && json_num(found, &r))
         return err_set(e, ERR_INPUT, "%s: key '%s': found %g, expected %s", c->file, key, r, expected);
     return err_set(e, ERR_INPUT, "%s: key '%s': found %s, expected %s", c->file, key,
                    json_type_name(json_type(found)), expected);
@@ -159,7 +159,7 @@ int config_real(const struct config *c, const struct json *o, const struct key *
         return 0;
     }
     double r;
-    if (v && json_real(v, &r) && r >= k->min && r <= k->max) {
+    if (v && json_num(v, &r) && r >= k->min && r <= k->max) {
         *out = r;
         return 0;
     }

@@ -192,7 +192,7 @@ static double *read_list(const struct config *c, const struct json *o, const cha
     }
     double *v = mem_array((size_t)n, sizeof *v, e);
     for (int64_t i = 0; v && i < n; i++)
-        if (!json_real(json_item(l, (size_t)i), &v[i]) || !(v[i] >= 1e-6 && v[i] <= 1e9)) {
+        if (!json_num(json_item(l, (size_t)i), &v[i]) || !(v[i] >= 1e-6 && v[i] <= 1e9)) {
             config_bad(c, key, json_item(l, (size_t)i), e, "a number in [1e-06, 1e+09]");
             mem_free(v);
             return NULL;

@@ -96,7 +96,7 @@ static int read_text(const char *model, const char *text, const struct json *rec
     struct tokenizer *t = tokenizer_open(model, &why);
     int rc = dataset_load(&o, t, m->vocab, d, e);
     if (rc && !t)
-        err_hint(e, "no tokenizer: %.250s", why.what);
+        err_hint(e, "no tokenizer: %s:%d: %.220s", why.at.line ? why.file : model, why.at.line, why.what);
     tokenizer_free(t);
     return rc;
 }
@@ -109,7 +109,7 @@ static int compare_text(struct pair *p, const char *model, const char *text, con
     struct dataset d = { 0 };
     struct kl_result kl;
     struct buf now = { 0 }, then = { 0 };
-    struct metrics_options o = { UINT64_C(2) << 30, "/tmp" };
+    struct metrics_options o = { UINT64_C(2) << 30, path_temporary() };
     if (!sha)
         return recheck_wrong(r, e, "the manifest records no verification on text");
     int rc = read_text(model, text, json_get(predicate, "recipe"), &p->base, &d, e);

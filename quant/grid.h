@@ -13,7 +13,7 @@ struct grid {
     /* NULL, or: the grid has one more scale, which all cells and all matrices that a runtime fuses (q, k, v; gate, up)
      * share. absmax: the largest |w| of all of them. The result goes into qtensor.global_scale before an observer fits;
      * where it is 0 then, the observer takes the matrix's own. */
-    float (*global_scale)(float absmax);
+    float (*global_scale)(const struct grid_layout *l, float absmax);
     /* NULL, or: the layout that searches judge candidates on, where that is not the layout itself. */
     void (*trial)(const struct grid_layout *l, struct grid_layout *out);
     /* Parameters of a cell whose values span [min, max] (both through 0): scale_dtype's arithmetic, exactly as

@@ -222,7 +222,7 @@ static void own_global(struct fit *f)
         float m = f->cell[i].hi > -f->cell[i].lo ? f->cell[i].hi : -f->cell[i].lo;
         most = m > most ? m : most;
     }
-    f->q->global_scale = f->grid->global_scale(most);
+    f->q->global_scale = f->grid->global_scale(l, most);
 }
 
 int range_fit(const struct search *s, const float *w, struct qtensor *q, struct err *e)

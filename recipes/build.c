@@ -95,8 +95,8 @@ struct reading {
     struct recipe_stage *stage;
     struct quant_raw raw;
     struct base_fields base;
-    bool mixin_used;
-    bool old_form; /* a transform that still carries scheme, targets, ignore */
+    const struct node *mixin_key; /* the first of the shared options */
+    bool old_form;                /* a transform that still carries scheme, targets, ignore */
     struct src_pos actorder_at;
 };
 
@@ -115,14 +115,11 @@ static int former_option(struct builder *b, const struct former *f, const struct
     return err_hint(e, "%s", f->instead);
 }
 
-/* A word in one option that sets another one. */
-static const struct {
-    const char *option, *word, *other;
-} shorthands[] = { { "dampening_frac", "auto", "damping" } };
+const struct shorthand shorthands[] = { { "dampening_frac", "auto", "damping" }, { NULL, NULL, NULL } };
 
 static const struct opt *own_option(const struct stage_spec *spec, const char *key, const struct node *value)
 {
-    for (size_t i = 0; i < sizeof shorthands / sizeof *shorthands; i++)
+    for (size_t i = 0; shorthands[i].option; i++)
         if (!strcmp(shorthands[i].option, key) && value->kind == NODE_SCALAR &&
             !strcmp(shorthands[i].word, value->text) && opt_find(spec->options, shorthands[i].other))
             return opt_find(spec->options, shorthands[i].other);
@@ -172,7 +169,8 @@ static int read_key(struct builder *b, struct reading *d, const struct node *key
         return opt_assign(o, d->stage->options, value, b->base_dir, e);
     }
     if (takes_mixin(d) && (o = opt_find(quant_mixin_options, key->text))) {
-        d->mixin_used = true;
+        if (!d->mixin_key)
+            d->mixin_key = key;
         return opt_assign(o, &d->raw, value, b->base_dir, e);
     }
     if (d->spec->kind == STAGE_MODIFIER && !b->r->native && (o = opt_find(base_options, key->text)))
@@ -205,6 +203,11 @@ static int attach_quant(struct builder *b, struct reading *d, size_t index, stru
 static int split(struct builder *b, struct reading *d, struct src_pos at, struct err *e)
 {
     const char *name = d->spec->name;
+    if (node_is_null(d->raw.scheme) && node_is_null(d->raw.config_groups)) {
+        err_at(e, ERR_INPUT, d->mixin_key->at, "found key '%s', expected an option of %s", d->mixin_key->text,
+               name);
+        return err_hint(e, "write it at the modifier that quantizes, or add a scheme to use the older form");
+    }
     if (build_note(
             b, at, e,
             "%s with targets, ignore or a scheme is the older form; read as %s and QuantizationModifier",
@@ -235,7 +238,7 @@ int build_stage(struct builder *b, const struct stage_spec *spec, const struct n
         rc = specs_check(spec, d.stage->options, options, at, e);
     if (!rc && spec->quantizes)
         rc = attach_quant(b, &d, index, e);
-    if (!rc && d.old_form && d.mixin_used)
+    if (!rc && d.old_form && d.mixin_key)
         rc = split(b, &d, at, e);
     opt_release(base_options, &d.base);
     return rc;
@@ -246,8 +249,11 @@ int build_named(struct builder *b, const struct node *name, const struct node *o
 {
     const struct stage_spec *spec = stage_spec_find(name->text);
     if (spec && (b->r->native || !strcmp(spec->name, name->text)) &&
-        (b->r->native || spec->kind == STAGE_MODIFIER))
+        (b->r->native || spec->kind == STAGE_MODIFIER)) {
+        if (!b->r->native && specs_refuse_new_modifier(spec, name->at, b->r->dialect, e))
+            return -1;
         return build_stage(b, spec, options, name->at, group, e);
+    }
     const char *names[64];
     size_t n = 0;
     for (const struct stage_spec *const *s = stage_specs; *s && n < 64; s++)

@@ -17,13 +17,20 @@ int build_named(struct builder *b, const struct node *name, const struct node *o
 /* build_note - "line N: text" on the recipe's notes, once. No path: notes stand in manifests. */
 int build_note(struct builder *b, struct src_pos at, struct err *e, const char *fmt, ...) QP_PRINTF(4, 5);
 bool build_needs_data(const struct recipe_stage *s);
+/* A word in one option that sets another one; ends with option == NULL. */
+struct shorthand {
+    const char *option, *word, *other;
+};
+extern const struct shorthand shorthands[];
 bool build_has(const struct recipe *r, enum stage_kind kind);
 int grammar_native(struct builder *b, const struct node *root, struct err *e);
 int grammar_peer(struct builder *b, const struct node *root, struct err *e);
 /* The keys of a recipe's head that both grammars share: model, output, seed, dialect, threads, math. */
 extern const struct opt head_options[];
+extern const char *const math_words[];
 struct head {
-    char *model, *output, *dialect, *math;
+    char *model, *output, *dialect;
+    int math; /* index into math_words */
     int64_t version, seed, threads;
     const struct node *vars, *stages;
 };

@@ -32,7 +32,8 @@ static const struct observer_age {
 
 static int too_new(struct src_pos at, const char *what, int since, const struct dialect *d, struct err *e)
 {
-    err_at(e, ERR_INPUT, at, "%s came with llm-compressor 0.%d, and the recipe pins %s", what, since, d->name);
+    err_at(e, ERR_INPUT, at, "%s came with llm-compressor 0.%d, and the recipe pins %s", what, since,
+           d->name);
     return err_hint(e, "leave it out, or pin a newer release with dialect:");
 }
 

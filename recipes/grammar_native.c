@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+const char *const math_words[] = { "exact", "blas", NULL };
 #define AT(f) offsetof(struct head, f)
 const struct opt head_options[] = {
     { .name = "version",
@@ -30,9 +31,9 @@ const struct opt head_options[] = {
       .max = 4096,
       .doc = "Worker threads unless the command line says otherwise." },
     { .name = "math",
-      .type = OPT_STR,
+      .type = OPT_ENUM,
       .at = AT(math),
-      .def_str = "exact",
+      .words = math_words,
       .doc = "exact: the same bits everywhere; blas: a BLAS library's." },
     { .name = "vars",
       .type = OPT_NODE,

@@ -110,10 +110,14 @@ static int decide(struct matcher *x, const struct match_module *m, struct match_
     if (r->ignored || !second || second->group == target->group || !notes)
         return 0;
     char text[400];
-    snprintf(
-        text, sizeof text,
-        "targets '%s' and '%s' of different groups both mean some modules; the first decides (names, then patterns by bytes, then classes)",
-        target->text, second->text);
+    if (!strcmp(target->text, second->text))
+        snprintf(text, sizeof text, "target '%.150s' stands in two groups; the later group decides",
+                 target->text);
+    else
+        snprintf(
+            text, sizeof text,
+            "targets '%.100s' and '%.100s' of different groups both mean some modules; the first decides (names, then patterns by bytes, then classes)",
+            target->text, second->text);
     return strs_has(notes, text) ? 0 : strs_add(notes, text, e);
 }
 

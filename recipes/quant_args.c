@@ -109,26 +109,27 @@ struct kwarg_struct {
         .name = n, .type = OPT_REAL, .at = AT(f), .def = (double)NAN, .min = lo, .max = hi, .doc = t \
     }
 #define AVERAGE NUM("averaging_constant", averaging, 0, 1, "Weight of the newest batch.")
-#define SEARCH                                                                                              \
-    NUM("maxshrink", maxshrink, 0, 1, "How far the range shrinks."),                                        \
-        NUM("patience", patience, 0, 1e9, "Idle steps before the search ends."),                            \
-        NUM("grid", grid, 1, 1e6, "Steps of the whole range."),                                             \
-        NUM("norm", norm, 0.1, 100, "Power of the error."),                                                 \
-    {                                                                                                       \
-        .name = "expand", .type = OPT_REAL, .at = AT(expand), .def = 1, .max = 100, .flags = OPT_PEER_ONLY, \
-        .doc = "Start beyond the range."                                                                    \
+#define SEARCH(widest)                                                                   \
+    NUM("maxshrink", maxshrink, 0, 1, "How far the range shrinks."),                     \
+        NUM("patience", patience, 0, 1e9, "Idle steps before the search ends."),         \
+        NUM("grid", grid, 1, 1e6, "Steps of the whole range."),                          \
+        NUM("norm", norm, 0.1, 100, "Power of the error."),                              \
+    {                                                                                    \
+        .name = "expand", .type = OPT_REAL, .at = AT(expand), .def = widest, .max = 100, \
+        .flags = OPT_PEER_ONLY, .doc = "Start beyond the range."                         \
+    }
+#define STRICT                                                                        \
+    {                                                                                 \
+        .name = "strict", .type = OPT_BOOL, .at = AT(strict), .flags = OPT_PEER_ONLY, \
+        .doc = "Fail without importance."                                             \
     }
 static const struct opt kw_none[] = { { .name = NULL } };
 static const struct opt kw_average[] = { AVERAGE, { .name = NULL } };
-static const struct opt kw_search[] = { SEARCH, { .name = NULL } };
-static const struct opt kw_search_average[] = { SEARCH, AVERAGE, { .name = NULL } };
-static const struct opt kw_imatrix[] = { SEARCH,
-                                         { .name = "strict",
-                                           .type = OPT_BOOL,
-                                           .at = AT(strict),
-                                           .flags = OPT_PEER_ONLY,
-                                           .doc = "Fail without importance." },
-                                         { .name = NULL } };
+static const struct opt kw_search[] = { SEARCH(1), { .name = NULL } };
+static const struct opt kw_search_average[] = { SEARCH(1), AVERAGE, { .name = NULL } };
+static const struct opt kw_imatrix[] = { SEARCH(1), STRICT, { .name = NULL } };
+static const struct opt kw_wide[] = { SEARCH(1.8), { .name = NULL } };
+static const struct opt kw_wide_imatrix[] = { SEARCH(1.8), STRICT, { .name = NULL } };
 #undef S
 struct known_observer {
     const char *name;
@@ -141,9 +142,9 @@ static const struct known_observer known[] = {
     { "memoryless_mse", kw_search },
     { "mse", kw_search_average },
     { "imatrix_mse", kw_imatrix },
-    { "nvfp4_expanded_mse", kw_search },
-    { "fouroversix", kw_search },
-    { "nvfp4_expanded_imatrix", kw_imatrix },
+    { "nvfp4_expanded_mse", kw_wide },
+    { "fouroversix", kw_wide },
+    { "nvfp4_expanded_imatrix", kw_wide_imatrix },
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
@@ -205,30 +206,53 @@ int quant_observer_check(const struct quant_args *a, struct src_pos at, struct e
     return 0;
 }
 
+/* What null stands for: nothing is observed where scales come as inputs do. */
+static const char *default_observer(const struct quant_args *a, enum args_role role)
+{
+    return role == ARGS_WEIGHTS ? "memoryless_minmax" : a->dynamic == DYNAMIC_FALSE ? "minmax" : "";
+}
+
 void quant_observer_default(struct quant_args *a, enum args_role role, double maxshrink)
 {
-    const char *name = role == ARGS_WEIGHTS          ? "memoryless_minmax"
-                       : a->dynamic == DYNAMIC_FALSE ? "minmax"
-                                                     : "";
     if (!a->observer[0])
-        snprintf(a->observer, sizeof a->observer, "%s", name);
+        snprintf(a->observer, sizeof a->observer, "%s", default_observer(a, role));
     if (isnan(a->obs_maxshrink) && (!strcmp(a->observer, "mse") || !strcmp(a->observer, "memoryless_mse")))
         a->obs_maxshrink = maxshrink;
 }
 
-static int read_kwargs(const struct node *n, struct quant_args *a, struct err *e)
+int quant_keys_known(const struct opt *t, const struct node *map, const char *who, struct err *e)
+{
+    for (size_t i = 0; map->kind == NODE_MAP && i < map->n; i++) {
+        const char *key = map->key[i]->text;
+        char names[300] = "none";
+        size_t len = 0;
+        if (opt_find(t, key))
+            continue;
+        for (const struct opt *o = t; o->name && len < sizeof names; o++)
+            len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "", o->name);
+        const char *near = str_nearest(key, &t->name, opt_count(t), sizeof *t);
+        err_at(e, ERR_INPUT, map->key[i]->at, "found key '%.80s', expected an option of %s", key, who);
+        return near ? err_hint(e, "did you mean '%s'?", near) : err_hint(e, "its options: %s", names);
+    }
+    return 0;
+}
+
+static int read_kwargs(const struct node *n, enum args_role role, struct quant_args *a, struct err *e)
 {
     struct kwarg_struct k;
     if (node_is_null(n) || (n->kind == NODE_MAP && !n->n))
         return 0;
-    const struct known_observer *o =
-        find_observer(a->observer[0] ? a->observer : "memoryless_minmax", n->at, e);
+    const char *name = a->observer[0] ? a->observer : default_observer(a, role);
+    if (!*name)
+        return err_at(e, ERR_INPUT, n->at, "observer_kwargs: found %s, expected none: nothing is observed",
+                      node_what(n));
+    const struct known_observer *o = find_observer(name, n->at, e);
     if (!o || opt_defaults(o->kwargs, &k, e))
         return -1;
     k.maxshrink = k.patience = k.grid = k.norm = k.averaging = (double)NAN;
     char who[64];
     snprintf(who, sizeof who, "observer %s", o->name);
-    if (opt_assign_map(o->kwargs, NULL, &k, n, who, NULL, NULL, e))
+    if (quant_keys_known(o->kwargs, n, who, e) || opt_assign_map(o->kwargs, NULL, &k, n, who, NULL, NULL, e))
         return -1;
     a->obs_maxshrink = k.maxshrink;
     a->obs_patience = k.patience;
@@ -377,7 +401,7 @@ static int fill(const struct node *n, const struct args_raw *r, enum args_role r
         return -1;
     if (r->observer && set_observer(r->observer, node_get(n, "observer")->at, a, e))
         return -1;
-    if (read_kwargs(r->observer_kwargs, a, e) || infer_strategy(n, r, role, a, notes, e))
+    if (read_kwargs(r->observer_kwargs, role, a, e) || infer_strategy(n, r, role, a, notes, e))
         return -1;
     return check_role(n, role, a, e);
 }
@@ -402,7 +426,9 @@ int quant_args_read(const struct node *n, enum args_role role, struct quant_args
     quant_args_default(out);
     if (refuse_order(n, e) || opt_defaults(quant_args_options, &r, e))
         return -1;
-    int rc = opt_assign_map(quant_args_options, NULL, &r, n, names[role], NULL, NULL, e);
+    int rc = quant_keys_known(quant_args_options, n, names[role], e);
+    if (!rc)
+        rc = opt_assign_map(quant_args_options, NULL, &r, n, names[role], NULL, NULL, e);
     if (!rc)
         rc = fill(n, &r, role, out, notes, e);
     opt_release(quant_args_options, &r);

@@ -183,8 +183,14 @@ static int set_format(const struct node *n, const char *word, struct config_grou
                 : err_hint(e, "leave it out; it follows from the scheme");
 }
 
+static int refuse_new_observer(const struct quant_args *a, struct src_pos at, const struct quant_context *c,
+                               struct err *e)
+{
+    return c->native ? 0 : specs_refuse_new_observer(a->observer, at, c->dialect, e);
+}
+
 static int scheme_from(const struct node *n, const struct scheme_raw *r, struct config_group *g,
-                       struct strs *notes, struct err *e)
+                       const struct quant_context *c, struct err *e)
 {
     const struct {
         const struct node *n;
@@ -197,7 +203,9 @@ static int scheme_from(const struct node *n, const struct scheme_raw *r, struct 
     for (size_t i = 0; i < 3; i++) {
         if (node_is_null(part[i].n))
             continue;
-        if (quant_args_read(part[i].n, part[i].role, part[i].a, notes, e))
+        const struct node *observer = node_get(part[i].n, "observer");
+        if (quant_args_read(part[i].n, part[i].role, part[i].a, c->notes, e) ||
+            (!node_is_null(observer) && refuse_new_observer(part[i].a, observer->at, c, e)))
             return err_while(e, "reading config group '%s'", g->name);
         *part[i].has = true;
     }
@@ -227,13 +235,14 @@ static int read_group(const struct node *key, const struct node *n, const struct
                       struct quant_config *q, struct err *e)
 {
     struct scheme_raw r;
-    struct strs *notes = c->notes;
     if (strlen(key->text) > MAX_GROUP_NAME)
         return bad_name(key, e);
     struct config_group *g = add_group(q, key->text, key->at, e);
     if (!g || opt_defaults(quant_scheme_options, &r, e))
         return -1;
-    int rc = opt_assign_map(quant_scheme_options, NULL, &r, n, key->text, NULL, NULL, e);
+    int rc = quant_keys_known(quant_scheme_options, n, "a config group", e);
+    if (!rc)
+        rc = opt_assign_map(quant_scheme_options, NULL, &r, n, key->text, NULL, NULL, e);
     if (!rc)
         rc = base_preset(n, &r, c->native, g, e);
     if (!rc && node_is_null(r.targets))
@@ -241,7 +250,7 @@ static int read_group(const struct node *key, const struct node *n, const struct
     if (!rc)
         rc = entries(r.targets, "targets", &g->targets, &g->target_at, &q->optional, e);
     if (!rc)
-        rc = scheme_from(n, &r, g, notes, e);
+        rc = scheme_from(n, &r, g, c, e);
     opt_release(quant_scheme_options, &r);
     return rc;
 }
@@ -337,6 +346,10 @@ static int resolve_observers(const struct quant_raw *raw, const struct quant_con
         return -1;
     if (s->has_output && quant_observer_set(out, &s->output, e))
         return -1;
+    if ((s->has_weights && !node_is_null(w) && refuse_new_observer(&s->weights, w->at, c, e)) ||
+        (s->has_input && !node_is_null(in) && refuse_new_observer(&s->input, in->at, c, e)) ||
+        (s->has_output && !node_is_null(out) && refuse_new_observer(&s->output, out->at, c, e)))
+        return -1;
     quant_observer_default(&s->weights, ARGS_WEIGHTS, shrink);
     quant_observer_default(&s->input, ARGS_INPUT, (double)NAN);
     quant_observer_default(&s->output, ARGS_OUTPUT, (double)NAN);
@@ -385,6 +398,17 @@ static int note_observers(const struct quant_raw *raw, const struct quant_contex
     return 0;
 }
 
+/* targets: Linear by default, but for the releases whose default was nothing. */
+static int refuse_no_targets(const struct quant_raw *raw, const struct quant_context *c, struct err *e)
+{
+    bool named = !node_is_null(raw->scheme) && raw->scheme->kind == NODE_SCALAR;
+    if (!named || !node_is_null(raw->targets) || (c->dialect->order >= 5 && c->dialect->order != 8))
+        return 0;
+    err_at(e, ERR_INPUT, raw->scheme->at, "%s: targets has no default in llm-compressor %s", c->who,
+           c->dialect->name);
+    return err_hint(e, "write targets: [Linear]");
+}
+
 static int read_all(const struct quant_raw *raw, const struct quant_context *c, struct quant_config *q,
                     struct err *e)
 {
@@ -395,7 +419,7 @@ static int read_all(const struct quant_raw *raw, const struct quant_context *c, 
         return err_hint(
             e, "a preset can be a group: config_groups: { group_0: { targets: ..., weights: ... } }");
     }
-    if (!node_is_null(raw->scheme) && read_scheme(raw, q, e))
+    if (refuse_no_targets(raw, c, e) || (!node_is_null(raw->scheme) && read_scheme(raw, q, e)))
         return -1;
     if (!node_is_null(raw->config_groups) && read_groups(raw, c, q, e))
         return -1;

@@ -73,14 +73,6 @@ static int override_path(char **slot, const char *value, struct err *e)
     return 0;
 }
 
-static int read_math(const struct node *root, const char *word, struct err *e)
-{
-    if (!word || !strcmp(word, "exact") || !strcmp(word, "blas"))
-        return 0;
-    const struct node *n = node_get(root, "math");
-    return err_at(e, ERR_INPUT, n ? n->at : root->at, "math: found '%s', expected exact or blas", word);
-}
-
 static int read_head(struct builder *b, const struct node *root, struct err *e)
 {
     struct head h;
@@ -98,7 +90,6 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
     if (!rc && b->args && b->args->seed &&
         opt_assign_text(opt_find(head_options, "seed"), &h, b->args->seed, e))
         rc = err_while(e, "reading --seed");
-    rc = rc || read_math(root, h.math, e) ? -1 : 0;
     r->dialect = h.dialect ? dialect_find(h.dialect) : dialects;
     if (!rc && !r->dialect) {
         rc = err_at(e, ERR_INPUT, node_get(root, "dialect")->at,
@@ -109,9 +100,9 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
     r->threads_hint = (int)h.threads;
     r->model = h.model, h.model = NULL;
     r->output = h.output, h.output = NULL;
-    r->math = h.math, h.math = NULL;
+    r->math = rc ? NULL : mem_strdup(math_words[h.math], e);
     opt_release(head_options, &h);
-    if (rc || override_path(&r->model, b->args ? b->args->model : NULL, e) ||
+    if (!r->math || override_path(&r->model, b->args ? b->args->model : NULL, e) ||
         override_path(&r->output, b->args ? b->args->output : NULL, e))
         return -1;
     return 0;
@@ -169,7 +160,8 @@ static int check_modifiers(const struct recipe *r, struct err *e)
                    s->spec->name);
             return err_hint(e, "smoothing changes weights; it has to come before they are quantized");
         }
-        if (s->spec == &spec_awq && !later) { /* as the peer: the others may stand alone */
+        bool smooths = s->spec == &spec_awq || s->spec == &spec_smoothquant || s->spec == &spec_logeq;
+        if (smooths && !later) {
             err_at(e, ERR_INPUT, s->at, "%s has no modifier behind it that quantizes", s->spec->name);
             return err_hint(e, "add a QuantizationModifier or GPTQModifier with a scheme");
         }

@@ -121,7 +121,18 @@ static void default_of(const struct opt *o, struct jw *w)
         jw_kstr(w, "default", o->def_str);
 }
 
-static void property(const struct opt *o, struct jw *w)
+/* A word that is short for another option of the table t. */
+static void shorthand(const struct opt *t, const struct opt *o, struct jw *w)
+{
+    for (const struct shorthand *s = shorthands; s->option; s++)
+        if (!strcmp(s->option, o->name) && opt_find(t, s->other)) {
+            jw_object(w);
+            jw_kstr(w, "const", s->word);
+            jw_end_object(w);
+        }
+}
+
+static void property(const struct opt *t, const struct opt *o, bool native, struct jw *w)
 {
     jw_key(w, o->name);
     jw_object(w);
@@ -130,6 +141,8 @@ static void property(const struct opt *o, struct jw *w)
     jw_key(w, "anyOf");
     jw_array(w);
     alternatives(o, w);
+    if (native)
+        shorthand(t, o, w);
     ref(w, "#/$defs/variable");
     jw_end_array(w);
     jw_end_object(w);
@@ -139,7 +152,7 @@ static void properties(const struct opt *t, bool native, struct jw *w)
 {
     for (const struct opt *o = t; o && o->name; o++)
         if (native || !(o->flags & OPT_NATIVE))
-            property(o, w);
+            property(t, o, native, w);
 }
 
 /* ---- stages ---- */
@@ -290,7 +303,7 @@ static void top(struct jw *w)
     jw_object(w);
     for (const struct opt *o = head_options; o->name; o++)
         if (o->type != OPT_NODE && strcmp(o->name, "dialect"))
-            property(o, w);
+            property(head_options, o, true, w);
     dialect_names(w);
     jw_key(w, "vars");
     jw_object(w);

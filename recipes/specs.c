@@ -97,7 +97,8 @@ static const struct opt gptq_table[] = {
       .at = offsetof(struct S, batched_quantization),
       .flags = OPT_NULLABLE,
       .def_str = "auto",
-      .doc = "auto, null or a count; how many modules llm-compressor solves at once on a GPU, without effect here." },
+      .doc =
+          "auto, null or a count; how many modules llm-compressor solves at once on a GPU, without effect here." },
     END,
 };
 #undef S

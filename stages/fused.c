@@ -106,6 +106,6 @@ int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g,
         if (absmax_of(j, all[k], g, &most, e))
             return err_while(e, "finding the global scale of %s", m->module->name);
     for (int k = 0; k < n; k++)
-        all[k]->global_scale = m->grid->global_scale(most);
+        all[k]->global_scale = m->grid->global_scale(&m->layout, most);
     return 0;
 }

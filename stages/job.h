@@ -36,7 +36,8 @@ struct module_job {
     const struct observer *observer;
     struct observer_params observer_params;
     struct grid_layout layout;
-    float global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
+    float
+        global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
     enum dtype dtype; /* the weight's, on disk */
     bool done;
     struct module_result result;

@@ -156,7 +156,7 @@ static int refuse_options(const struct json *j, const struct part_reader *r, str
     }
     double d = 0;
     const struct json *v = json_get(j, "dropout");
-    if (json_type(v) != JSON_NULL && !json_real(v, &d))
+    if (json_type(v) != JSON_NULL && !json_num(v, &d))
         return err_set(e, ERR_INPUT, "%s: model.dropout: found %s, expected a number or null", r->file,
                        json_type_name(json_type(v)));
     return d > 0 || d < 0 ? err_set(e, ERR_UNBUILT, "%s: model.dropout: random merges are not built", r->file)

@@ -2,6 +2,7 @@
  * from a reference. */
 #include "pipeline/commands/rows.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "io/checkpoint.h"
 #include "io/safetensors.h"
@@ -183,7 +184,7 @@ static int run(struct cli *c, struct err *e)
     struct eval_result r = { 0 };
     struct kl_result kl;
     struct buf out = { 0 };
-    struct metrics_options o = { (uint64_t)c->activation_budget, "/tmp" };
+    struct metrics_options o = { (uint64_t)c->activation_budget, path_temporary() };
     int rc = -1;
     if (load(c->word.v[0], &l, e) || read_data(c, &l, &d, e) ||
         ((!c->reference || c->logits_out) && evaluate(c, &l, &d, &o, &r, e)))

@@ -86,8 +86,10 @@ int list_each(int (*f)(void *arg, const struct listed *row, struct err *e), void
     struct sink s = { f, arg, e, 0 };
     for (const struct command *const *c = commands; *c; c++)
         row(&s, "commands", (*c)->name, (*c)->doc, true);
-    for (const struct stage_spec *const *p = stage_specs; *p; p++)
-        row(&s, (*p)->kind == STAGE_MODIFIER ? "modifiers" : "stages", (*p)->name, (*p)->doc, !(*p)->unbuilt);
+    for (int modifiers = 0; modifiers < 2; modifiers++)
+        for (const struct stage_spec *const *p = stage_specs; *p; p++)
+            if (((*p)->kind == STAGE_MODIFIER) == modifiers)
+                row(&s, modifiers ? "modifiers" : "stages", (*p)->name, (*p)->doc, !(*p)->unbuilt);
     for (const struct dialect *d = dialects; d->name; d++)
         row(&s, "dialects", d->name, d->doc, true);
     list_quant(&s);

@@ -66,6 +66,15 @@ static int show(struct cli *c, struct job *j, struct err *e)
     return rc;
 }
 
+/* Before texts are read: the commonest mistake of a second run. */
+static int refuse_existing(const struct cli *c, const struct recipe *r, struct err *e)
+{
+    if (!r->output || c->force || !path_exists(r->output))
+        return 0;
+    err_set(e, ERR_INPUT, "output '%s' exists already", r->output);
+    return err_hint(e, "give another output, or --force to replace it when the new one is complete");
+}
+
 static int with_job(struct cli *c, int (*f)(struct cli *c, struct job *j, struct err *e), struct err *e)
 {
     struct recipe r;
@@ -73,7 +82,9 @@ static int with_job(struct cli *c, int (*f)(struct cli *c, struct job *j, struct
     memset(&r, 0, sizeof r);
     if (cli_recipe(c, &r, e))
         return -1;
-    int rc = job_plan(&r, c->allow_unmatched, &j, e);
+    int rc = f == execute ? refuse_existing(c, &r, e) : 0;
+    if (!rc)
+        rc = job_plan(&r, c->allow_unmatched, &j, e);
     if (!rc) {
         rc = f(c, &j, e);
         job_release(&j);

@@ -18,10 +18,13 @@ static int nvfp4_accepts(const struct quant_args *a, struct err *e)
     return float_accepts(a, e);
 }
 
-/* The peer divides a number by a tensor, which torch does as a product with the reciprocal: two roundings. */
-static float nvfp4_global(float absmax)
+/* The peer divides a number by a tensor, which torch does as a product with the reciprocal: two roundings, to BF16 for
+ * weights in it. In F16 the peer's overflows to 1 where all weights are below 0.04, and most groups are lost; float32
+ * serves there. */
+static float nvfp4_global(const struct grid_layout *l, float absmax)
 {
-    float g = 2688.0f * (1.0f / (absmax > FLT_MIN ? absmax : FLT_MIN));
+    enum dtype t = l->scale_dtype == DT_BF16 ? DT_BF16 : DT_F32;
+    float g = round_to(t, 2688.0f * round_to(t, 1.0f / (absmax > FLT_MIN ? absmax : FLT_MIN)));
     return isfinite(g) ? g : 1.0f;
 }
 

@@ -24,7 +24,7 @@ ok "says how to name one" says err "--model"
 run 2 "calibration without text" "$qpipe" plan examples/llm-compressor.yaml --model "$tiny"
 ok "says how to name some" says err "--dataset"
 run 0 "a variable is set on the command line" "$qpipe" plan examples/mixed.yaml --set samples=7
-ok "and used" says out "at most 3584 tokens"
+ok "and used" says out "3584 tokens in 7 sequences"
 run 2 "a variable that the recipe does not have" "$qpipe" plan examples/mixed.yaml --set sampels=7
 ok "is named with the nearest" says err "samples"
 run 2 "--set without a value" "$qpipe" plan examples/mixed.yaml --set samples

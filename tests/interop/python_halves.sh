@@ -19,7 +19,7 @@ d=$work/$c
 step "$c loads with the known logits" peer load_saved "$d" --tokens "$work/ids.json" --load stored \
     --reference "$d/golden.safetensors" --tolerance 0.02
 step "$c in float32 is what the library decodes in float32" peer ct_decode "$d" --float32 --plain "$work/wide" &&
-    step "one" peer load_saved "$d" --tokens "$work/ids.json" --out "$work/one.safetensors" &&
+    step "one" peer load_saved "$d" --load float32 --tokens "$work/ids.json" --out "$work/one.safetensors" &&
     step "other" peer load_saved "$work/wide" --tokens "$work/ids.json" --reference "$work/one.safetensors" --tolerance 1e-5
 step "other logits are noticed" fails peer load_saved "$d" --tokens "$work/ids.json" --load stored \
     --reference "$work/ct-w4a16-chan/golden.safetensors"

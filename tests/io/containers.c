@@ -240,12 +240,101 @@ static void every_width_and_strategy_comes_back(void **state)
             }
 }
 
+/* Every code but E4M3's NaN, and scales that the format can hold, from the smallest to the largest byte. */
+static void fill_floats(struct qtensor *q)
+{
+    const struct grid_layout *l = &q->layout;
+    for (int64_t i = 0; i < l->rows * l->cols; i++) {
+        int code = (int)(i * 7 % (l->args.num_bits == 4 ? 16 : 256));
+        q->codes[i] = (int8_t)(l->args.num_bits == 8 && (code & 0x7f) == 0x7f ? 1 : code);
+    }
+    q->global_scale = l->param_dtype == DT_F8_E4M3 ? 824.0f : 0.0f;
+    for (int64_t i = 0; i < l->param_rows * l->param_cols; i++) {
+        uint8_t byte = (uint8_t)(i * 5 % 255);
+        q->scale[i] = dtype_round(l->scale_dtype, 0.013f * (float)(i % 17 + 1));
+        if (l->param_dtype == DT_F8_E8M0)
+            dtype_to_f32(DT_F8_E8M0, &byte, 1, &q->scale[i]);
+        if (l->param_dtype == DT_F8_E4M3) {
+            byte = (uint8_t)(i % 126 + 1);
+            dtype_to_f32(DT_F8_E4M3, &byte, 1, &q->scale[i]);
+            q->scale[i] /= q->global_scale;
+        }
+    }
+}
+
+static void every_float_format_comes_back(void **state)
+{
+    (void)state;
+    static const char *const preset_names[] = { "FP8",      "FP8_DYNAMIC", "FP8_BLOCK",
+                                                "NVFP4A16", "MXFP4A16",    "MXFP8A16" };
+    static const enum dtype dtype[] = { DT_F32, DT_BF16, DT_F16 };
+    static const int64_t shape[][2] = { { 1, 32 }, { 130, 160 }, { 7, 416 } };
+    for (size_t p = 0; p < sizeof preset_names / sizeof *preset_names; p++)
+        for (size_t i = 0; i < 3; i++) {
+            struct err e = { 0 };
+            struct grid_layout l;
+            struct qtensor q;
+            int64_t bytes;
+            struct quant_scheme s = preset_find(preset_names[p])->scheme;
+            s.has_input = false;
+            layout_init(&l, &s.weights, shape[i][0], shape[i][1], dtype[(p + i) % 3], &e);
+            qtensor_init(&q, &l, &e);
+            no_error(&e);
+            fill_floats(&q);
+            const char *dir = temp_folder("float");
+            write_folder(dir, &s, &q, &bytes);
+            assert_int_equal(bytes, ct()->packed_bytes(&s, &l));
+            same_back(dir, &q);
+            qtensor_release(&q);
+        }
+}
+
+/* Tensors as io/containers/README.md has them; the bytes of README's example: (-.5, .5) (2, .5) (3, 2) (-0, -1). */
+static void nvfp4_lies_two_to_a_byte_beside_its_two_scales(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    struct grid_layout l;
+    struct qtensor q;
+    struct checkpoint c;
+    struct tensor_view v;
+    int64_t bytes;
+    static const int8_t codes[] = { 9, 1, 4, 1, 5, 4, 8, 10, 0, 0, 0, 0, 0, 0, 0, 15 };
+    static const uint8_t packed[] = { 25, 20, 69, 168, 0, 0, 0, 240 };
+    const float global = 824.0f;
+    struct quant_scheme s = preset_find("NVFP4A16")->scheme;
+    layout_init(&l, &s.weights, 1, 16, DT_BF16, &e);
+    qtensor_init(&q, &l, &e);
+    memcpy(q.codes, codes, sizeof codes);
+    q.scale[0] = 208.0f / global;
+    q.global_scale = global;
+    const char *dir = temp_folder("nvfp4");
+    write_folder(dir, &s, &q, &bytes);
+    checkpoint_open(dir, &c, &e);
+    c.stored.view(c.stored.self, "x.m.weight_packed", &v, &e);
+    no_error(&e);
+    assert_true(v.dtype == DT_U8 && v.rank == 2 && v.dim[0] == 1 && v.dim[1] == 8);
+    assert_memory_equal(v.data, packed, 8);
+    c.stored.view(c.stored.self, "x.m.weight_scale", &v, &e);
+    assert_true(v.dtype == DT_F8_E4M3 && v.rank == 2 && v.dim[0] == 1 && v.dim[1] == 1);
+    assert_int_equal(*(const uint8_t *)v.data, 0x75); /* 208 = 1.625 * 2^7 */
+    c.stored.view(c.stored.self, "x.m.weight_global_scale", &v, &e);
+    no_error(&e);
+    assert_true(v.dtype == DT_F32 && v.rank == 1 && v.dim[0] == 1);
+    assert_memory_equal(v.data, &global, sizeof global);
+    checkpoint_close(&c);
+    qtensor_release(&q);
+}
+
 /* -- checkpoints that contradict themselves -- */
 
 #define CONFIG(groups)                                                                                                           \
     "{\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"format\":\"pack-quantized\",\"config_groups\":{" groups \
     "}}}"
 #define W4 "\"g\":{\"targets\":[\"Linear\"],\"weights\":{\"num_bits\":4,\"group_size\":8}}"
+#define FLOATS(format, type, bits)                                                              \
+    "\"g\":{\"targets\":[\"Linear\"],\"format\":\"" format "\",\"weights\":{\"num_bits\":" bits \
+    ",\"type\":\"" type "\",\"group_size\":16}}"
 #define T(name, dtype, shape, from, to) \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" from "," to "]}"
 #define SHAPE  T("m.weight_shape", "I64", "[2]", "0", "16")
@@ -306,6 +395,30 @@ static const struct {
       CONFIG("\"g\":{\"targets\":[\"Linear\"],\"weights\":{\"num_bits\":4,\"strategy\":\"token\"}}"),
       "{" SHAPE "," PACKED "," SCALE "}", 28, ERR_INPUT,
       "module 'm': strategy token is for activations, not for weights" },
+    { "integers where floats are", CONFIG(FLOATS("nvfp4-pack-quantized", "int", "4")),
+      "{" SHAPE "," PACKED "," SCALE "}", 28, ERR_INPUT,
+      "module 'm' is nvfp4-pack-quantized, which holds floats of 4 bits, but config.json says int of 4" },
+    { "eight bits where four are", CONFIG(FLOATS("mxfp4-pack-quantized", "float", "8")),
+      "{" SHAPE "," PACKED "," SCALE "}", 28, ERR_INPUT,
+      "module 'm' is mxfp4-pack-quantized, which holds floats of 4 bits, but config.json says float of 8" },
+    { "four bits where eight are", CONFIG(FLOATS("mxfp8-quantized", "float", "4")),
+      "{" T("m.weight", "F8_E4M3", "[2,16]", "0", "32") "," T("m.weight_scale", "U8", "[2,1]", "32",
+                                                              "34") "}",
+      34, ERR_INPUT,
+      "module 'm' is mxfp8-quantized, which holds floats of 8 bits, but config.json says float of 4" },
+    { "no global scale", CONFIG(FLOATS("nvfp4-pack-quantized", "float", "4")),
+      "{" T("m.weight_packed", "U8", "[2,8]", "0", "16") "," T("m.weight_scale", "F8_E4M3", "[2,1]", "16",
+                                                               "18") "}",
+      18, ERR_INPUT, "module 'm' of format nvfp4-pack-quantized has no tensor 'weight_global_scale'" },
+    { "a global scale that is no number", CONFIG(FLOATS("nvfp4-pack-quantized", "float", "4")),
+      "{" T("m.weight_packed", "U8", "[1,224]", "0",
+            "224") "," T("m.weight_scale", "F8_E4M3", "[1,28]", "224",
+                         "252") "," T("m.weight_global_scale", "F32", "[1]", "252", "256") "}",
+      256, ERR_INPUT, "tensor 'm.weight_global_scale' holds -nan, expected a positive number" },
+    { "scales of the wrong float", CONFIG(FLOATS("mxfp4-pack-quantized", "float", "4")),
+      "{" T("m.weight_packed", "U8", "[2,8]", "0", "16") "," T("m.weight_scale", "F8_E4M3", "[2,1]", "16",
+                                                               "18") "}",
+      18, ERR_INPUT, "tensor 'm.weight_scale' is F8_E4M3, which mxfp4-pack-quantized does not have" },
     { "unknown strategy", CONFIG("\"g\":{\"weights\":{\"strategy\":\"columns\"}}"), "{}", 0, ERR_INPUT,
       "DIR/config.json: config group 'g', weights.strategy: found 'columns', which is not known" },
     { "bits that are a word", CONFIG("\"g\":{\"weights\":{\"num_bits\":\"four\"}}"), "{}", 0, ERR_INPUT,
@@ -372,24 +485,17 @@ static void specific_targets_win(void **state)
     checkpoint_close(&c);
 }
 
-static void every_failed_allocation_is_an_error(void **state)
+static void fail_one_by_one(const struct quant_scheme *s, const struct qtensor *q, uint64_t least)
 {
-    (void)state;
     struct err e = { 0 };
-    struct grid_layout l;
-    struct qtensor q, back;
+    struct qtensor back;
     int64_t bytes;
-    struct quant_scheme s = scheme(3, STRATEGY_GROUP, 8, false);
-    layout_init(&l, &s.weights, 4, 16, DT_BF16, &e);
-    qtensor_init(&q, &l, &e);
-    no_error(&e);
-    fill(&q, 1);
     const char *dir = temp_folder("memory"), *out = temp("memory-out");
-    write_folder(dir, &s, &q, &bytes);
+    write_folder(dir, s, q, &bytes);
     uint64_t before = mem_use().count, n;
     for (n = 1;; n++) {
         struct checkpoint c;
-        float row[16];
+        float row[32];
         temp_folder("memory-out");
         memset(&e, 0, sizeof e);
         memset(&back, 0, sizeof back);
@@ -398,7 +504,7 @@ static void every_failed_allocation_is_an_error(void **state)
         int rc = checkpoint_open(dir, &c, &e) ||
                  c.tensors.read_f32(c.tensors.self, "x.m.weight", 1, 1, row, &e) ||
                  c.container->unpack(c.decoder, "x.m", &back, &e) || !(w = saver_new(out, 1000, &e)) ||
-                 ct()->pack(w, "x.m", &s, &back, &e);
+                 ct()->pack(w, "x.m", s, &back, &e);
         mem_fail_at(0, 0);
         saver_free(w);
         qtensor_release(&back);
@@ -408,8 +514,29 @@ static void every_failed_allocation_is_an_error(void **state)
             break;
         assert_int_not_equal(e.code, ERR_OK);
     }
-    assert_true(n > 80);
-    qtensor_release(&q);
+    assert_true(n > least);
+}
+
+static void every_failed_allocation_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const preset_names[] = { "", "NVFP4A16", "MXFP8A16" };
+    for (size_t i = 0; i < 3; i++) {
+        struct err e = { 0 };
+        struct grid_layout l;
+        struct qtensor q;
+        struct quant_scheme s =
+            i ? preset_find(preset_names[i])->scheme : scheme(3, STRATEGY_GROUP, 8, false);
+        layout_init(&l, &s.weights, 4, 32, DT_BF16, &e);
+        qtensor_init(&q, &l, &e);
+        no_error(&e);
+        if (i)
+            fill_floats(&q);
+        else
+            fill(&q, 1);
+        fail_one_by_one(&s, &q, 60);
+        qtensor_release(&q);
+    }
 }
 
 int main(void)
@@ -419,6 +546,8 @@ int main(void)
         cmocka_unit_test(schemes_that_do_not_fit_say_why),
         cmocka_unit_test(formats_follow_the_peers_order),
         cmocka_unit_test(every_width_and_strategy_comes_back),
+        cmocka_unit_test(every_float_format_comes_back),
+        cmocka_unit_test(nvfp4_lies_two_to_a_byte_beside_its_two_scales),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(specific_targets_win),
         cmocka_unit_test(every_failed_allocation_is_an_error),

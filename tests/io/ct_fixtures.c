@@ -244,7 +244,7 @@ static bool same_json(const struct json *a, const struct json *b, bool set)
         }
         return same;
     }
-    if (json_real(a, &x) && json_real(b, &y))
+    if (json_num(a, &x) && json_num(b, &y))
         return x == y; /* Python writes 10000.0, the parser tells it from 10000 */
     const char *s = json_str(a, NULL), *t = json_str(b, NULL);
     return json_type(a) == json_type(b) && (!s || !strcmp(s, t));
@@ -286,11 +286,11 @@ static void args_from(const struct json *j, struct quant_args *a)
     a->zp_dtype = zp ? dtype_find_torch(zp) : -1;
     snprintf(a->observer, sizeof a->observer, "%s", observer ? observer : "");
     const struct json *kw = json_get(j, "observer_kwargs");
-    json_real(json_get(kw, "maxshrink"), &a->obs_maxshrink);
-    json_real(json_get(kw, "patience"), &a->obs_patience);
-    json_real(json_get(kw, "grid"), &a->obs_grid);
-    json_real(json_get(kw, "norm"), &a->obs_norm);
-    json_real(json_get(kw, "averaging_constant"), &a->obs_averaging);
+    json_num(json_get(kw, "maxshrink"), &a->obs_maxshrink);
+    json_num(json_get(kw, "patience"), &a->obs_patience);
+    json_num(json_get(kw, "grid"), &a->obs_grid);
+    json_num(json_get(kw, "norm"), &a->obs_norm);
+    json_num(json_get(kw, "averaging_constant"), &a->obs_averaging);
 }
 
 static void strings_from(const struct json *j, struct strs *out)
@@ -390,8 +390,8 @@ static void same_line(const char *a, const char *b)
     assert_true(v && w && v - a == w - b && !memcmp(a, b, (size_t)(v - a)));
     struct json *j = json_parse(v + 3, strcspn(v + 3, ","), "a", &e),
                 *k = json_parse(w + 3, strcspn(w + 3, ","), "b", &e);
-    json_real(j, &x);
-    json_real(k, &y);
+    json_num(j, &x);
+    json_num(k, &y);
     if (x != y)
         printf("%s\n%s\n", a, b);
     assert_true(x == y);

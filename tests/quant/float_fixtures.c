@@ -55,7 +55,8 @@ static float *weight(const struct tensors *src, const char *m, const struct fixt
 /* The largest weight of m and of those that stand in the same projection: named here by hand, once more. */
 static float largest(const struct tensors *src, const char *m, const struct fixture *f)
 {
-    static const char *const sets[3][3] = { { "q_proj", "k_proj", "v_proj" }, { "gate_proj", "up_proj", NULL } };
+    static const char *const sets[3][3] = { { "q_proj", "k_proj", "v_proj" },
+                                            { "gate_proj", "up_proj", NULL } };
     const char *leaf = strrchr(m, '.') + 1, *alone[3] = { leaf, NULL, NULL }, *const *set = alone;
     float most = 0;
     for (int s = 0; s < 2; s++)
@@ -129,7 +130,7 @@ static void check_module(const struct tensors *src, const struct tensors *t, con
     if (!g || layout_init(&l, a, rows, cols, own, &e) || qtensor_init(&q, &l, &e))
         no_error(&e);
     if (g->global_scale)
-        q.global_scale = g->global_scale(largest(src, m, f));
+        q.global_scale = g->global_scale(&l, largest(src, m, f));
     if (observer_resolve(a, &o, &p, &e) || o->fit(&p, w, NULL, &q, &e) ||
         solver_find("rtn")->solve(NULL, NULL, NULL, w, &q, NULL, &e))
         no_error(&e);
@@ -160,7 +161,7 @@ static void check_fixture(const char *src_dir, const char *dir, const struct fix
     tensors_free(&t);
     printf("%-20s %2d modules: %d of %d codes, %d of %d scales differ\n", f->folder, n.modules, n.bad_codes,
            n.codes, n.bad_params, n.params);
-    assert_true(n.modules >= 14);
+    assert_true(n.modules >= 7);
     assert_int_equal(n.bad_codes, 0);
     assert_int_equal(n.bad_params, 0);
     ran++;
@@ -184,8 +185,7 @@ static void rtn_in_float32_equals_the_peer(void **state)
     if (!dir)
         skip();
     for (size_t i = 0; i < sizeof in_float32 / sizeof in_float32[0]; i++)
-        if (tensors_there(dir, in_float32[i].folder))
-            check_fixture(dir, dir, &in_float32[i]);
+        check_fixture(dir, dir, &in_float32[i]);
 }
 
 int main(void)

@@ -253,8 +253,9 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
     resolve_fails(
         "memoryless_msw", "norm", 2, ERR_INPUT,
         "observer: found 'memoryless_msw', expected memoryless_minmax, memoryless_mse or imatrix_mse");
-    resolve_fails("nvfp4_expanded_mse", "norm", 2, ERR_UNBUILT,
-                  "observer 'nvfp4_expanded_mse' (NVFP4 ranges searched beyond the largest weight) is not built yet");
+    resolve_fails(
+        "nvfp4_expanded_mse", "norm", 2, ERR_UNBUILT,
+        "observer 'nvfp4_expanded_mse' (NVFP4 ranges searched beyond the largest weight) is not built yet");
 }
 
 static int fit_again(const char *observer, const float *w, const float *imp, struct qtensor *q, struct err *e)

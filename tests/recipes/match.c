@@ -85,6 +85,8 @@ static void entries_that_mean_nothing_are_errors(void **state)
           "3:36: target 'LlamaRMSNorm' matches 5 modules, none of which can be quantized\nhint: only Linear and Embedding modules hold weights that can be\n" },
         { "scheme: W4A16, targets: ['re:*down']",
           "3:36: pattern '*down' is malformed at position 0: quantifier does not follow a repeatable item\nhint: a pattern is no glob: write re:.*down\n" },
+        { "scheme: W4A16, targets: ['re:.*\\hdown']",
+          "3:36: pattern '.*\\hdown' is malformed at position 2: bad escape\nhint: patterns are those of Python's re module\n" },
         { "scheme: W4A16, ignore: [Linear]",
           "3:35: every targeted module is ignored (here by 'Linear'); nothing would be quantized\nhint: narrow the ignore list\n" },
         { "scheme: W4A16, ignore: ['re:.*router']",
@@ -93,6 +95,8 @@ static void entries_that_mean_nothing_are_errors(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_string_equal(letters(rows[i].quantizer, false, NULL), rows[i].want);
     assert_string_equal(letters("scheme: W4A16, ignore: [nosuch]", true, NULL), "..aaaa.aaa.aaaa.aaa.a");
+    assert_string_equal(letters("scheme: W4A16, targets: [nosuch]", true, NULL),
+                        "3:19: no target matches a module; nothing would be quantized\n");
 }
 
 static void overlaps_are_noted_once(void **state)
@@ -105,6 +109,11 @@ static void overlaps_are_noted_once(void **state)
     assert_string_equal(
         notes.v[0],
         "targets 're:.*mlp.*' and 'Linear' of different groups both mean some modules; the first decides (names, then patterns by bytes, then classes)");
+    strs_release(&notes);
+    letters("config_groups: {a: {targets: [Linear], " W(8) "}, b: {targets: [Linear], " W(4) "}}", false,
+            &notes);
+    assert_int_equal(notes.n, 1);
+    assert_string_equal(notes.v[0], "target 'Linear' stands in two groups; the later group decides");
     strs_release(&notes);
 }
 

@@ -165,10 +165,10 @@ static void dialects_change_defaults_and_nothing_that_is_written(void **state)
     char text[400];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct recipe r;
-        snprintf(
-            text, sizeof text,
-            "dialect: '%s'\nq_stage:\n  q_modifiers:\n    GPTQModifier: {scheme: W4A16, observer: mse}\n",
-            rows[i].dialect);
+        snprintf(text, sizeof text,
+                 "dialect: '%s'\nq_stage:\n  q_modifiers:\n    GPTQModifier:\n      config_groups:\n"
+                 "        a: {targets: [Linear], weights: {num_bits: 4, group_size: 128, observer: mse}}\n",
+                 rows[i].dialect);
         parse_ok(text, NULL, &r);
         const struct calibrate_options *c = stage(&r, "calibrate")->options;
         const struct quant_args *a = &stage(&r, "GPTQModifier")->quant->group[0].scheme.weights;
@@ -178,10 +178,11 @@ static void dialects_change_defaults_and_nothing_that_is_written(void **state)
         assert_true(isnan(rows[i].maxshrink) ? isnan(a->obs_maxshrink)
                                              : a->obs_maxshrink == rows[i].maxshrink);
         recipe_release(&r);
-        snprintf(text, sizeof text,
-                 "dialect: '%s'\ncalibrate: {shuffle: true, sequence_length: 5}\nq_stage:\n  q_modifiers:\n"
-                 "    GPTQModifier: {actorder: weight, scheme: W4A16}\n",
-                 rows[i].dialect);
+        snprintf(
+            text, sizeof text,
+            "dialect: '%s'\ncalibrate: {shuffle: true, sequence_length: 5}\nq_stage:\n  q_modifiers:\n"
+            "    GPTQModifier: {config_groups: {a: {targets: [Linear], weights: {group_size: 8, actorder: weight}}}}\n",
+            rows[i].dialect);
         parse_ok(text, NULL, &r);
         c = stage(&r, "calibrate")->options;
         assert_int_equal(stage(&r, "GPTQModifier")->quant->group[0].scheme.weights.actorder, ACTORDER_WEIGHT);

@@ -1,0 +1,198 @@
+/* fused.c - matrices that a runtime joins share one global scale: on the example model, through the whole program, without
+ * calibration data and with it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/safetensors.h"
+#include "kernels/kernels.h"
+#include "pipeline/manifest.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TINY QP_SOURCE_DIR "/examples/tiny"
+
+static char work[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(work, sizeof work, "/tmp/qpipe-fused-XXXXXX");
+    return mkdtemp(work) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return path_remove_tree(work, NULL);
+}
+
+/* Plans stages (YAML), and runs them to `out` unless that is NULL. */
+static int run(const char *stages, const char *out, struct err *e)
+{
+    struct buf text = { 0 };
+    struct recipe r;
+    struct job j;
+    struct recipe_args a = { .model = TINY, .output = out ? out : work };
+    if (buf_printf(&text, e, "version: 1\nstages:\n%s", stages))
+        return -1;
+    int rc = recipe_parse(text.p, text.len, "r.yaml", &a, &r, e);
+    buf_release(&text);
+    if (rc)
+        return -1;
+    rc = job_plan(&r, false, &j, e);
+    if (!rc) {
+        struct run_report report;
+        if (out)
+            rc = run_job(&j, true, &report, e);
+        if (out && !rc)
+            run_report_release(&report);
+        job_release(&j);
+    }
+    recipe_release(&r);
+    return rc;
+}
+
+static float global_of(const struct st_file *f, int layer, const char *leaf)
+{
+    char name[160];
+    float v;
+    snprintf(name, sizeof name, "model.layers.%d.%s.weight_global_scale", layer, leaf);
+    const struct st_entry *t = st_find(f, name);
+    if (!t)
+        fail_msg("no %s", name);
+    struct tensor_view view = st_view(f, t);
+    assert_int_equal(view_bytes(&view), 4);
+    memcpy(&v, view.data, sizeof v);
+    return v;
+}
+
+static float largest(const struct st_file *f, int layer, const char *leaf)
+{
+    char name[160];
+    struct err e = { 0 };
+    snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, leaf);
+    const struct st_entry *t = st_find(f, name);
+    assert_non_null(t);
+    struct tensor_view v = st_view(f, t);
+    int64_t n = view_elems(&v);
+    float *x = mem_array((size_t)n, sizeof *x, &e), most = 0;
+    dtype_to_f32(v.dtype, v.data, n, x);
+    for (int64_t i = 0; i < n; i++)
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    mem_free(x);
+    return most;
+}
+
+/* 2688 by the largest weight, in the model's bfloat16: reciprocal, then product. */
+static void check_set(const struct st_file *saved, const struct st_file *model, int layer,
+                      const char *const *leaf, int n)
+{
+    float most = 0;
+    for (int i = 0; i < n; i++)
+        most = fmaxf(most, largest(model, layer, leaf[i]));
+    float want = dtype_round(DT_BF16, 2688.0f * dtype_round(DT_BF16, 1.0f / most));
+    for (int i = 0; i < n; i++)
+        if (global_of(saved, layer, leaf[i]) != want)
+            fail_msg("layer %d, %s: %g, expected %g", layer, leaf[i],
+                     (double)global_of(saved, layer, leaf[i]), (double)want);
+}
+
+static void check_saved(const char *dir)
+{
+    static const char *const qkv[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj" };
+    static const char *const up[] = { "mlp.gate_proj", "mlp.up_proj" };
+    static const char *const alone[] = { "self_attn.o_proj", "mlp.down_proj" };
+    struct err e = { 0 };
+    struct st_file saved, model;
+    char path[160];
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    assert_int_equal(st_open(path, &saved, &e), 0);
+    assert_int_equal(st_open(TINY "/model.safetensors", &model, &e), 0);
+    int layers = 0;
+    for (; layers < 2; layers++) {
+        check_set(&saved, &model, layers, qkv, 3);
+        check_set(&saved, &model, layers, up, 2);
+        check_set(&saved, &model, layers, &alone[0], 1);
+        check_set(&saved, &model, layers, &alone[1], 1);
+    }
+    st_close(&saved);
+    st_close(&model);
+}
+
+static void one_global_scale_for_what_a_runtime_joins(void **state)
+{
+    (void)state;
+    static const char *const stages[] = {
+        "  - QuantizationModifier: {scheme: NVFP4A16, targets: [Linear], ignore: [lm_head]}\n",
+        "  - calibrate: {dataset: " TINY "/calib.jsonl, samples: 8, sequence_length: 64}\n"
+        "  - GPTQModifier: {scheme: NVFP4A16, targets: [Linear], ignore: [lm_head]}\n",
+    };
+    for (int i = 0; i < 2; i++) {
+        struct err e = { 0 };
+        char out[100];
+        snprintf(out, sizeof out, "%s/out%d", work, i);
+        if (run(stages[i], out, &e))
+            fail_msg("%s", e.what);
+        check_saved(out);
+    }
+}
+
+static void a_set_that_is_torn_apart_is_refused_at_plan_time(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    assert_int_equal(
+        run("  - QuantizationModifier: {scheme: NVFP4A16, targets: [Linear], ignore: [lm_head, 're:.*k_proj']}\n",
+            NULL, &e),
+        -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_string_equal(
+        e.what, "'model.layers.0.self_attn.q_proj' and 'model.layers.0.self_attn.k_proj' are one matrix "
+                "for a runtime and need one global scale, but only the first is on grid nvfp4");
+    assert_string_equal(e.hint, "give both the same scheme, or ignore both");
+    memset(&e, 0, sizeof e);
+    assert_int_equal(
+        run("  - QuantizationModifier: {scheme: MXFP4A16, targets: [Linear], ignore: [lm_head, 're:.*k_proj']}\n",
+            NULL, &e),
+        0);
+}
+
+static void static_activations_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const words[][2] = { { "FP8", "static input_activations" },
+                                            { "NVFP4", "dynamic: local" } };
+    for (int i = 0; i < 2; i++) {
+        struct err e = { 0 };
+        char stage[120];
+        snprintf(stage, sizeof stage,
+                 "  - QuantizationModifier: {scheme: %s, targets: [Linear], ignore: [lm_head]}\n",
+                 words[i][0]);
+        assert_int_equal(run(stage, NULL, &e), -1);
+        assert_int_equal(e.code, ERR_UNBUILT);
+        assert_non_null(strstr(e.what, words[i][1]));
+    }
+}
+
+int main(void)
+{
+    log_setup(LOG_ERROR, LOG_TEXT);
+    if (!kernels_init(getenv("QPIPE_KERNELS"), 2))
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_global_scale_for_what_a_runtime_joins),
+        cmocka_unit_test(a_set_that_is_torn_apart_is_refused_at_plan_time),
+        cmocka_unit_test(static_activations_are_refused_by_name),
+    };
+    return cmocka_run_group_tests_name("fused matrices", tests, set_up, tear_down);
+}
