@@ -43,7 +43,8 @@ done
 head -n 3 examples/tiny/calib.jsonl >"$work/seen.jsonl"
 write "dataset: $work/seen.jsonl"
 step "held-out text of the calibration set is refused" status 2 "$qpipe" run "$work/recipe.yaml" --output "$work/seen"
-step "and named" grep -q "seen.jsonl shares 32 tokens in a row with the calibration text" "$work/last"
+cp "$work/last" "$work/said"
+step "and named" grep -q "seen.jsonl shares [0-9]* tokens in a row with the calibration text" "$work/said"
 write "dataset: $work/seen.jsonl, allow_overlap: true"
 step "allow_overlap" "$qpipe" run "$work/recipe.yaml" --output "$work/seen"
 finish

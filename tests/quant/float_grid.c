@@ -419,6 +419,28 @@ static void every_solver_runs_on_every_float_grid_with_every_observer_and_none_i
     mem_free(x);
 }
 
+static void automatic_damping_chooses_on_every_float_grid(void **state)
+{
+    (void)state;
+    struct gram g;
+    float *x = inputs(52, 600, COLS), *w = weights(42, ROWS * COLS, 0.1f, DT_BF16);
+    const float *const all[] = { w };
+    fill_gram(&g, x, 600, COLS, 12);
+    for (int i = 0; i < NAMES; i++) {
+        struct err e = { 0 };
+        struct grid_layout l;
+        const struct grid_layout *const layout[] = { &l };
+        double frac = 0;
+        if (layout_init(&l, args_of(names[i]), ROWS, COLS, DT_BF16, &e) ||
+            damp_auto(&g, ACTORDER_STATIC, all, layout, 1, &frac, &e))
+            no_error(&e);
+        assert_true(frac >= 0.003 && frac <= 3.0);
+    }
+    gram_release(&g);
+    mem_free(w);
+    mem_free(x);
+}
+
 /* The plain search of one row of NVFP4 in float32, as the facts have it: local scales, no global one, no E4M3. */
 static void an_mse_search_of_nvfp4_judges_local_scales(void **state)
 {
@@ -518,6 +540,7 @@ int main(void)
         cmocka_unit_test(zeros_stay_zeros_and_what_is_not_finite_is_refused),
         cmocka_unit_test(
             every_solver_runs_on_every_float_grid_with_every_observer_and_none_is_worse_than_rtn),
+        cmocka_unit_test(automatic_damping_chooses_on_every_float_grid),
         cmocka_unit_test(an_mse_search_of_nvfp4_judges_local_scales),
         cmocka_unit_test(every_preset_has_a_grid_and_what_is_none_is_refused_by_name),
     };

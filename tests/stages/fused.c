@@ -36,14 +36,14 @@ static int tear_down(void **state)
     return path_remove_tree(work, NULL);
 }
 
-/* Plans stages (YAML), and runs them to `out` unless that is NULL. */
-static int run(const char *stages, const char *out, struct err *e)
+/* Plans stages, and runs them to `out` unless that is NULL. */
+static int run(const char *yaml, const char *out, struct err *e)
 {
     struct buf text = { 0 };
     struct recipe r;
     struct job j;
     struct recipe_args a = { .model = TINY, .output = out ? out : work };
-    if (buf_printf(&text, e, "version: 1\nstages:\n%s", stages))
+    if (buf_printf(&text, e, "version: 1\nstages:\n%s", yaml))
         return -1;
     int rc = recipe_parse(text.p, text.len, "r.yaml", &a, &r, e);
     buf_release(&text);
@@ -132,7 +132,7 @@ static void check_saved(const char *dir)
 static void one_global_scale_for_what_a_runtime_joins(void **state)
 {
     (void)state;
-    static const char *const stages[] = {
+    static const char *const yaml[] = {
         "  - QuantizationModifier: {scheme: NVFP4A16, targets: [Linear], ignore: [lm_head]}\n",
         "  - calibrate: {dataset: " TINY "/calib.jsonl, samples: 8, sequence_length: 64}\n"
         "  - GPTQModifier: {scheme: NVFP4A16, targets: [Linear], ignore: [lm_head]}\n",
@@ -141,7 +141,7 @@ static void one_global_scale_for_what_a_runtime_joins(void **state)
         struct err e = { 0 };
         char out[100];
         snprintf(out, sizeof out, "%s/out%d", work, i);
-        if (run(stages[i], out, &e))
+        if (run(yaml[i], out, &e))
             fail_msg("%s", e.what);
         check_saved(out);
     }
