@@ -51,7 +51,7 @@ const char *path_base(const char *path);                           /* behind the
 int path_list(const char *dir, struct strs *out, struct err *e);   /* regular files' names, sorted */
 int path_remove_tree(const char *path, struct err *e); /* files and folders; symlinks are not followed */
 const char *path_temporary(void); /* $TMPDIR, or /tmp: for files that are unlinked at once */
-int path_make_dir(const char *path, struct err *e);    /* parents too; an existing one is fine */
+int path_make_dir(const char *path, struct err *e); /* parents too; an existing one is fine */
 
 uint64_t file_fail_at(
     uint64_t n); /* tests: the n-th file operation from now fails with ENOSPC; returns the count so far */

@@ -28,8 +28,8 @@ struct recipe {
     bool native;      /* grammar */
     int threads_hint; /* `threads:` or 0 */
     char *math;       /* "exact" or "blas" */
-    struct recipe_stage
-        *stage; /* in order; load first, save last, both always there (added when the file has none) */
+    struct recipe_stage *
+        stage; /* in order; load first, then calibrate, modifiers, save, verify; load and save are added when absent */
     size_t n;
     struct strs
         notes; /* what was accepted with another meaning than written: shown by plan and in the manifest */

@@ -121,10 +121,10 @@ int plan_targets(struct job *j, int index,
 {
     const struct quant_config *q;
     const struct model *model = &j->load.model;
+    if (j->recipe->stage[index].quant && j->recipe->stage[index].quant->has_kv_cache)
+        return err_at(e, ERR_UNBUILT, j->recipe->stage[index].at, "kv_cache_scheme is not built yet");
     if (inherit(j, index, &q, e))
         return -1;
-    if (q->has_kv_cache)
-        return err_at(e, ERR_UNBUILT, j->recipe->stage[index].at, "kv_cache_scheme is not built yet");
     struct match_result *r = mem_array((size_t)model->n_modules, sizeof *r, e);
     if (!r)
         return -1;
