@@ -80,7 +80,7 @@ static void walk_cost(const struct job *j, struct plan_cost *c)
         live = max64(live, j->mode == WALK_TRUE ? model_live_floats(m, b) : m->hidden);
     }
     int64_t want = 4 * live * c->tokens;
-    c->store = want < j->calibrate->activation_budget ? want : j->calibrate->activation_budget;
+    c->store = want < job_budget(j) ? want : job_budget(j);
     c->spill = want - c->store;
     c->scratch = 4 * model_scratch_floats(m, length);
 }
@@ -105,8 +105,7 @@ static int64_t verify_cost(const struct job *j)
         block = max64(block, model_block_bytes(m, b));
         live = max64(live, model_live_floats(m, b));
     }
-    int64_t budget = j->calibrate->activation_budget / 2, store = 4 * live * tokens,
-            plain = 4 * m->hidden * tokens;
+    int64_t budget = job_budget(j) / 2, store = 4 * live * tokens, plain = 4 * m->hidden * tokens;
     store = store < budget ? store : budget;
     plain = plain < budget ? plain : budget;
     int64_t scratch = 8 * model_scratch_floats(m, length), scored = 48 * tokens + 8 * length * m->vocab;

@@ -179,8 +179,7 @@ int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
 {
     struct pass p = { .j = j };
     struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
-    struct walk_options o = { .activation_budget = (uint64_t)j->calibrate->activation_budget,
-                              .spill_dir = spill_dir };
+    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
     int rc = w ? walk_blocks(&p, w, e) : -1;
     if (w && walker_spilled(w))

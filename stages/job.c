@@ -16,6 +16,11 @@ int job_note(struct job *j, struct err *e, const char *fmt, ...)
     return strs_has(&j->notes, text) ? 0 : strs_add(&j->notes, text, e);
 }
 
+int64_t job_budget(const struct job *j)
+{
+    return j->calibrate ? j->calibrate->activation_budget : INT64_C(2) << 30;
+}
+
 struct module_job *job_module(const struct job *j, const char *name)
 {
     for (int64_t i = 0; i < j->load.model.n_modules; i++)

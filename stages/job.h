@@ -78,6 +78,8 @@ extern const struct stage *const stages[]; /* ends with NULL */
 int job_plan(const struct recipe *r, bool allow_unmatched, struct job *out, struct err *e);
 void job_release(struct job *j);
 int job_note(struct job *j, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
+/* job_budget - bytes of activations held in memory: the calibrate stage's, or the default. */
+int64_t job_budget(const struct job *j);
 struct module_job *job_module(const struct job *j, const char *name); /* NULL */
 
 /* job_plan reads the texts, too: their mistakes come to light before anything is computed, and costs are exact. */

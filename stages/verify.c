@@ -96,7 +96,7 @@ static int measure(struct job *j, const struct model *saved, const char *spill_d
         r->metric[i].output_error = (double)NAN;
     if (!j->heldout.n)
         return 0;
-    struct metrics_options o = { (uint64_t)j->calibrate->activation_budget, spill_dir };
+    struct metrics_options o = { (uint64_t)job_budget(j), spill_dir };
     memcpy(r->text_sha256, j->heldout.source_sha256, 65);
     memcpy(r->tokens_sha256, j->heldout.tokens_sha256, 65);
     if (compare_models(base, saved, &j->heldout, &o, wanted, r->metric, &r->kl, e))
