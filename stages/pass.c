@@ -71,10 +71,13 @@ done:
 static int stream_module(struct job *j, struct module_job *m, struct err *e)
 {
     const struct tensor_source *t = &j->load.checkpoint.tensors;
+    /* before w, which is larger: a plan counts w alone */
+    if (fused_scale(j, m, NULL, e))
+        return -1;
     float *w = mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
     int rc = w ? t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e) : -1;
     if (!rc)
-        rc = fused_scale(j, m, NULL, e) || solve_module(j, m, w, NULL, NULL, e) ? -1 : 0;
+        rc = solve_module(j, m, w, NULL, NULL, e);
     mem_free(w);
     return rc;
 }

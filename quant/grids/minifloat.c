@@ -153,6 +153,16 @@ void float_round_each(const struct grid_layout *l, int64_t n, const float *x, co
         each_in(E4M3, l->value_dtype, n, x, scale, codes, decoded);
 }
 
+int float_scale_dtype(const struct quant_args *a, enum dtype want, const char *format, struct err *e)
+{
+    if (a->scale_dtype == (int)want)
+        return 0;
+    err_set(e, ERR_INPUT, "scale_dtype: found %s%s, expected torch.%s for %s",
+            a->scale_dtype < 0 ? "" : "torch.", a->scale_dtype < 0 ? "null" : dtypes[a->scale_dtype].torch,
+            dtypes[want].torch, format);
+    return err_hint(e, "Add scale_dtype: torch.%s to weights, or use a preset scheme.", dtypes[want].torch);
+}
+
 int float_accepts(const struct quant_args *a, struct err *e)
 {
     if (a->dynamic != DYNAMIC_FALSE)

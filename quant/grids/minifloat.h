@@ -13,6 +13,9 @@ static inline float magnitude(float min, float max) { return max > -min ? max : 
 /* What every float grid says of args that are of its width: 0, or ERR_INPUT, or ERR_UNBUILT. */
 int float_accepts(const struct quant_args *a, struct err *e);
 
+/* ERR_INPUT unless args.scale_dtype is `want`: the peer takes others, and writes scales that it did not round with. */
+int float_scale_dtype(const struct quant_args *a, enum dtype want, const char *format, struct err *e);
+
 /* round, round_own and round_each of every float grid (grid.h): E2M1 for 4 bits, E4M3 for 8, decoded to value_dtype. A
  * quotient is rounded to scale_dtype in round_own, and only where scales are of that dtype; by scales of a byte the peer
  * divides in float32 (F8_E4M3, through the float32 global scale) or exactly (F8_E8M0). A quotient of -0 counts as 0: the

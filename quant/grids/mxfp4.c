@@ -8,13 +8,12 @@ extern const struct grid grid_mxfp4;
 
 static int mxfp4_accepts(const struct quant_args *a, struct err *e)
 {
-    if (a->type != QUANT_FLOAT || a->num_bits != 4 || a->strategy != STRATEGY_GROUP ||
-        a->scale_dtype != DT_U8)
-        return err_set(e, ERR_UNBUILT, "the mxfp4 grid holds E2M1 by group with E8M0 scales");
+    if (a->type != QUANT_FLOAT || a->num_bits != 4 || a->strategy != STRATEGY_GROUP)
+        return err_set(e, ERR_UNBUILT, "the mxfp4 grid holds E2M1 by group");
     if (a->group_size != 32)
         return err_set(e, ERR_INPUT, "group_size: found %lld, expected 32 for MXFP4",
                        (long long)a->group_size);
-    return float_accepts(a, e);
+    return float_scale_dtype(a, DT_U8, "MXFP4", e) ? -1 : float_accepts(a, e);
 }
 
 /* 2^(floor(log2 m) - top), one more when m is 1.75 times its power of two or above. Zero and whatever would lie below the

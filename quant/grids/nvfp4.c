@@ -9,13 +9,12 @@ extern const struct grid grid_nvfp4;
 
 static int nvfp4_accepts(const struct quant_args *a, struct err *e)
 {
-    if (a->type != QUANT_FLOAT || a->num_bits != 4 || a->strategy != STRATEGY_TENSOR_GROUP ||
-        a->scale_dtype != DT_F8_E4M3)
-        return err_set(e, ERR_UNBUILT, "the nvfp4 grid holds E2M1 by tensor_group with E4M3 scales");
+    if (a->type != QUANT_FLOAT || a->num_bits != 4 || a->strategy != STRATEGY_TENSOR_GROUP)
+        return err_set(e, ERR_UNBUILT, "the nvfp4 grid holds E2M1 by tensor_group");
     if (a->group_size != 16)
         return err_set(e, ERR_INPUT, "group_size: found %lld, expected 16 for NVFP4",
                        (long long)a->group_size);
-    return float_accepts(a, e);
+    return float_scale_dtype(a, DT_F8_E4M3, "NVFP4", e) ? -1 : float_accepts(a, e);
 }
 
 /* The peer divides a number by a tensor, which torch does as a product with the reciprocal: two roundings, to BF16 for

@@ -516,10 +516,17 @@ static void every_preset_has_a_grid_and_what_is_none_is_refused_by_name(void **s
     no_grid(&a, ERR_UNBUILT, "weights 8-bit float asymmetric tensor: no grid of this version realises them");
     a = *args_of("NVFP4A16");
     a.scale_dtype = -1;
+    no_grid(&a, ERR_INPUT, "scale_dtype: found null, expected torch.float8_e4m3fn for NVFP4");
+    a = *args_of("MXFP4A16");
+    a.scale_dtype = DT_F8_E4M3;
+    no_grid(&a, ERR_INPUT, "scale_dtype: found torch.float8_e4m3fn, expected torch.uint8 for MXFP4");
+    a = *args_of("MXFP8A16");
+    a.scale_dtype = DT_F8_E4M3;
+    no_grid(&a, ERR_UNBUILT, "weights 8-bit float symmetric group 32: no grid of this version realises them");
+    a = *args_of("NVFP4A16");
+    a.strategy = STRATEGY_CHANNEL;
     no_grid(&a, ERR_UNBUILT,
-            "weights 4-bit float symmetric tensor_group 16: no grid of this version realises them");
-    a.strategy = STRATEGY_GROUP;
-    no_grid(&a, ERR_UNBUILT, "weights 4-bit float symmetric group 16: no grid of this version realises them");
+            "weights 4-bit float symmetric channel 16: no grid of this version realises them");
 }
 
 int main(void)
