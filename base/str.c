@@ -95,6 +95,11 @@ void strs_sort(struct strs *l)
         qsort(l->v, l->n, sizeof *l->v, by_bytes);
 }
 
+bool strs_has_sorted(const struct strs *l, const char *s)
+{
+    return l->n && bsearch(&s, l->v, l->n, sizeof *l->v, by_bytes);
+}
+
 void strs_release(struct strs *l)
 {
     for (size_t i = 0; i < l->n; i++)

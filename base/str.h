@@ -35,7 +35,8 @@ struct strs {
 };
 int strs_add(struct strs *l, const char *s, struct err *e);
 bool strs_has(const struct strs *l, const char *s);
-void strs_sort(struct strs *l); /* by bytes */
+bool strs_has_sorted(const struct strs *l, const char *s); /* after strs_sort */
+void strs_sort(struct strs *l);                            /* by bytes */
 void strs_release(struct strs *l);
 
 bool str_ends(const char *s, const char *tail);

@@ -138,9 +138,7 @@ static int run_pass(struct walker *w, const struct pass *p, struct err *e)
 
 static int solve(struct walker *w, int g, struct err *e)
 {
-    if (w->hooks->solve(w->hooks->arg, &w->group[g], e))
-        return err_while(e, "solving %s", w->group[g].module[0]->name);
-    return 0;
+    return w->hooks->solve(w->hooks->arg, &w->group[g], e); /* it names the module that failed */
 }
 
 static int solve_all(struct walker *w, struct err *e)

@@ -25,10 +25,13 @@ int dataset_of(const struct job *j, const struct dataset_options *o, struct data
     if (!t && why.code == ERR_NOMEM)
         return err_nomem(e);
     int rc = dataset_load(o, t, j->load.model.vocab, out, e);
-    if (rc && !t && e->code != ERR_NOMEM && why.at.line)
-        err_hint(e, "no tokenizer: %.120s:%d: %.160s", why.file, why.at.line, why.what);
-    else if (rc && !t && e->code != ERR_NOMEM)
-        err_hint(e, "no tokenizer: %.250s", why.what);
+    if (rc && !t && strstr(e->what, "tokenizer")) { /* text had to be read */
+        e->code = why.code == ERR_UNBUILT ? ERR_UNBUILT : e->code;
+        if (why.at.line)
+            err_hint(e, "%.120s:%d: %.180s", why.file, why.at.line, why.what);
+        else
+            err_hint(e, "%.300s", why.what);
+    }
     tokenizer_free(t);
     return rc;
 }

@@ -166,9 +166,7 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     int rc = 0;
     for (int64_t b = 0; !rc && b < n; b++) {
         rc = walker_block(w, b, j->mode, &hooks, e);
-        if (rc)
-            err_while(e, "walking block %lld", (long long)b);
-        else
+        if (!rc)
             progress_at(b + 1, NULL);
     }
     progress_end();

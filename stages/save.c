@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
@@ -102,12 +103,44 @@ static int copy_side_files(struct job *j, const char *dir, struct save_report *r
     return rc;
 }
 
+/* A tensor that the model computes with must be finite; masks and the like may hold infinities. */
+static int refuse_not_finite(const struct job *j, const struct strs *read, const struct tensor_view *v,
+                             const char *name, struct err *e)
+{
+    enum { PIECE = 1 << 16 };
+    if (!dtypes[v->dtype].is_float || !strs_has_sorted(read, name))
+        return 0;
+    float *x = mem_array(PIECE, sizeof(float), e);
+    int rc = x ? 0 : -1;
+    for (int64_t at = 0, n = view_elems(v); !rc && at < n; at += PIECE) {
+        int64_t part = n - at < PIECE ? n - at : PIECE;
+        dtype_to_f32(v->dtype, (const char *)v->data + at * dtypes[v->dtype].bytes, part, x);
+        if (!k_all_finite(part, x))
+            rc = err_set(e, ERR_INPUT, "%s: tensor '%s' holds a value that is not finite, near element %lld",
+                         j->recipe->model, name, (long long)at);
+    }
+    mem_free(x);
+    return rc;
+}
+
+/* Names of the tensors that modules read, sorted. */
+static int read_tensors(const struct job *j, struct strs *out, struct err *e)
+{
+    const struct model *m = &j->load.model;
+    for (int64_t i = 0; i < m->n_modules; i++)
+        if ((m->module[i].tensor && strs_add(out, m->module[i].tensor, e)) ||
+            (m->module[i].bias && strs_add(out, m->module[i].bias, e)))
+            return -1;
+    strs_sort(out);
+    return 0;
+}
+
 /* Sorted copy-through of stored tensors that no quantized module replaced. */
 static int copy_tensors(struct job *j, struct err *e)
 {
     const struct tensor_source *t = &j->load.checkpoint.stored;
-    struct strs taken = { 0 };
-    int rc = 0;
+    struct strs taken = { 0 }, read = { 0 };
+    int rc = read_tensors(j, &read, e);
     for (int64_t i = 0; !rc && i < j->load.model.n_modules; i++)
         if (j->module[i].scheme)
             rc = strs_add(&taken, j->module[i].module->tensor, e);
@@ -120,9 +153,13 @@ static int copy_tensors(struct job *j, struct err *e)
         if (at < taken.n && !strcmp(taken.v[at], info->name))
             continue;
         struct tensor_view v;
-        rc = t->view(t->self, info->name, &v, e) || saver_put_view(j->saver, info->name, &v, e) ? -1 : 0;
+        rc = t->view(t->self, info->name, &v, e) || refuse_not_finite(j, &read, &v, info->name, e) ||
+                     saver_put_view(j->saver, info->name, &v, e)
+                 ? -1
+                 : 0;
     }
     strs_release(&taken);
+    strs_release(&read);
     return rc;
 }
 

@@ -80,6 +80,10 @@ static int fill_grid(struct job *j, struct module_job *m, const struct config_gr
         err_at(e, why.code, g->at.line ? g->at : m->match.at, "module '%s': %s", m->module->name, why.what);
         return why.hint[0] ? err_hint(e, "%s", why.hint) : -1;
     }
+    if (!strcmp(m->module->classes[0], "Embedding") &&
+        job_note(j, e, "'%s' is a quantized embedding, which transformers 5.17 can not load",
+                 m->module->name))
+        return -1;
     if (g->scheme.has_input &&
         job_note(
             j, e,

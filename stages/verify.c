@@ -76,7 +76,7 @@ static void judge(struct job *j, struct verify_report *r)
     const struct verify_options *v = j->verify;
     double worst = 0;
     for (int64_t i = 0; i < r->n; i++)
-        worst = r->metric[i].weight_error > worst ? r->metric[i].weight_error : worst;
+        worst = r->metric[i].weight_error <= worst ? worst : r->metric[i].weight_error; /* a NaN stays */
     r->passed = true;
     threshold(r, "max_weight_error", v->max_weight_error, worst, false);
     if (!r->has_text)
