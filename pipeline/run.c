@@ -76,6 +76,15 @@ static int use_math(const struct job *j, struct err *e)
     return 0;
 }
 
+static bool is_ours(const char *dir)
+{
+    struct err ignored = { 0 };
+    char *manifest = path_join(dir, MANIFEST_NAME, &ignored);
+    bool ours = manifest && path_exists(manifest);
+    mem_free(manifest);
+    return ours;
+}
+
 /* --force replaces what a run of qpipe has left, and never the checkpoint that is being read. */
 static int may_replace(const struct job *j, struct err *e)
 {
@@ -90,16 +99,11 @@ static int may_replace(const struct job *j, struct err *e)
                 name, j->load.checkpoint.dir);
         return err_hint(e, "give another output");
     }
-    char *manifest = path_join(name, MANIFEST_NAME, e);
-    int rc = manifest ? 0 : -1;
-    if (!rc && !path_exists(manifest)) {
-        rc = err_set(e, ERR_INPUT, "output '%s' exists, and is no output of qpipe: it has no %s", name,
-                     MANIFEST_NAME);
-        err_hint(e,
-                 "--force replaces only what qpipe has written; remove it yourself or give another output");
-    }
-    mem_free(manifest);
-    return rc;
+    if (is_ours(name))
+        return 0;
+    err_set(e, ERR_INPUT, "output '%s' exists, and is no output of qpipe: it has no %s", name, MANIFEST_NAME);
+    return err_hint(
+        e, "--force replaces only what qpipe has written; remove it yourself or give another output");
 }
 
 static struct out_dir *begin(const struct job *j, bool force, struct err *e)
@@ -114,7 +118,21 @@ static struct out_dir *begin(const struct job *j, bool force, struct err *e)
     return dir_create(j->recipe->output, force, e);
 }
 
-/* A finished output that misses a threshold must not be found under the name that a release would take. */
+/* A finished output that misses a threshold must not be found under the name that a release would take. An older rejected
+ * one is replaced; a folder that is not qpipe's is left alone and the next name taken. */
+static char *rejected_name(const char *output, struct err *e)
+{
+    int n = (int)strlen(output);
+    while (n > 1 && output[n - 1] == '/')
+        n--;
+    char *name = mem_printf(e, "%.*s.rejected", n, output);
+    for (int i = 2; name && path_exists(name) && !is_ours(name); i++) {
+        mem_free(name);
+        name = mem_printf(e, "%.*s.rejected-%d", n, output, i);
+    }
+    return name;
+}
+
 static int publish_rejected(struct out_dir *d, const char *name, struct err *e)
 {
     if (path_exists(name) && path_remove_tree(name, e)) {
@@ -138,8 +156,7 @@ int run_job(struct job *j, bool force, struct run_report *out, struct err *e)
         run_report_release(out);
         return err_while(e, "running %s", j->recipe->path);
     }
-    out->output =
-        out->rejected ? mem_printf(e, "%s.rejected", j->recipe->output) : mem_strdup(j->recipe->output, e);
+    out->output = out->rejected ? rejected_name(j->recipe->output, e) : mem_strdup(j->recipe->output, e);
     int rc = -1;
     if (!out->output)
         dir_abandon(d);
