@@ -21,6 +21,8 @@ int fused_plan(const struct job *j, struct err *e);
 int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, struct err *e);
 /* dataset_of - a dataset by the tokenizer of the source model. */
 int dataset_of(const struct job *j, const struct dataset_options *o, struct dataset *out, struct err *e);
+/* scheme_error - why a module's scheme can not be done, with its place in the recipe; for what is not built, the presets that are. */
+int scheme_error(const struct module_job *m, const struct err *why, struct err *e);
 int stream_run(struct job *j, struct err *e);                            /* no data: module after module */
 int calibrated_run(struct job *j, const char *spill_dir, struct err *e); /* the walk */
 #endif

@@ -29,10 +29,9 @@ static int plan(struct job *j, int index, struct err *e)
     BUG_ON(!j->container);
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
         const struct module_job *m = &j->module[i];
-        if (m->scheme && j->container->fits(m->scheme, e)) {
-            err_while(e, "planning to save %s as %s", m->module->name, j->container->name);
-            return -1;
-        }
+        struct err why = { 0 };
+        if (m->scheme && j->container->fits(m->scheme, &why))
+            return scheme_error(m, &why, e);
         if (m->scheme && note_remark(j, m, e))
             return -1;
     }

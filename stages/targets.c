@@ -72,14 +72,39 @@ static int plan_grid(struct module_job *m, const struct config_group *g, struct 
     return 0;
 }
 
+/* Presets whose weights have a grid and which a container can hold. */
+static void built_presets(char *out, size_t cap)
+{
+    size_t n = (size_t)snprintf(out, cap, "these are built:");
+    for (const struct preset *p = presets; p->name; p++) {
+        struct err why = { 0 };
+        bool built = p->scheme.has_weights && grid_for(&p->scheme.weights, &why) &&
+                     !containers[0]->fits(&p->scheme, &why);
+        if (built && n < cap)
+            n += (size_t)snprintf(out + n, cap - n, " %s", p->name);
+    }
+}
+
+int scheme_error(const struct module_job *m, const struct err *why, struct err *e)
+{
+    char built[sizeof e->hint];
+    const struct config_group *g = m->group;
+    struct src_pos at = g && g->at.line ? g->at : m->match.at;
+    err_at(e, why->code, at, "module '%s': %s", m->module->name, why->what);
+    if (why->code != ERR_UNBUILT)
+        return why->hint[0] ? err_hint(e, "%s", why->hint) : -1;
+    built_presets(built, sizeof built);
+    if (why->hint[0])
+        err_while(e, "planning its scheme (%s)", why->hint);
+    return err_hint(e, "%s", built);
+}
+
 /* The rooms below know nothing of recipes: their errors get the place of the group and the module's name here. */
 static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
 {
     struct err why = { 0 };
-    if (plan_grid(m, g, &why)) {
-        err_at(e, why.code, g->at.line ? g->at : m->match.at, "module '%s': %s", m->module->name, why.what);
-        return why.hint[0] ? err_hint(e, "%s", why.hint) : -1;
-    }
+    if (plan_grid(m, g, &why))
+        return scheme_error(m, &why, e);
     if (!strcmp(m->module->classes[0], "Embedding") &&
         job_note(j, e, "'%s' is a quantized embedding, which transformers 5.17 can not load",
                  m->module->name))
