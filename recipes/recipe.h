@@ -18,7 +18,6 @@ struct recipe_args { /* from the command line; NULL: not given */
     const char *model, *dataset, *output, *seed;
     const struct var *set;
     size_t n_set;
-    bool allow_unmatched;
 };
 struct recipe {
     char *path;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "kernels/kernels.h"
 #include "pipeline/run.h"
 
 #include <string.h>
@@ -75,6 +76,14 @@ static int refuse_existing(const struct cli *c, const struct recipe *r, struct e
     return err_hint(e, "give another output, or --force to replace it when the new one is complete");
 }
 
+/* The recipe's `threads:`, unless the command line has said a number. */
+static void use_threads(const struct cli *c, const struct recipe *r)
+{
+    if (!c->threads && r->threads_hint && !kernels_init(kernels_level(), r->threads_hint))
+        BUG_ON(1); /* the level runs already */
+    log_say(LOG_DEBUG, "kernels: %s, %d threads", kernels_level(), kernels_threads());
+}
+
 static int with_job(struct cli *c, int (*f)(struct cli *c, struct job *j, struct err *e), struct err *e)
 {
     struct recipe r;
@@ -82,6 +91,7 @@ static int with_job(struct cli *c, int (*f)(struct cli *c, struct job *j, struct
     memset(&r, 0, sizeof r);
     if (cli_recipe(c, &r, e))
         return -1;
+    use_threads(c, &r);
     int rc = f == execute ? refuse_existing(c, &r, e) : 0;
     if (!rc)
         rc = job_plan(&r, c->allow_unmatched, &j, e);

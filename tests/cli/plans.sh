@@ -34,5 +34,10 @@ run 2 "a target that matches nothing" "$qpipe" plan "$work/r.yaml" --model "$tin
 ok "is named" says err "re:.*nothing"
 run 0 "unless that is allowed" "$qpipe" plan "$work/r.yaml" --model "$tiny" --dataset "$tiny/calib.jsonl" --allow-unmatched
 printf 'version: 1\nstages:\n  - GPTQModifier: {targets: [Linear], ignore: [lm_head], config_groups: {a: {targets: [Linear], weights: {num_bits: 4, strategy: group, group_size: 96}}}}\n' >"$work/r.yaml"
+printf 'version: 1\nthreads: 3\nstages:\n  - QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}\n' >"$work/t.yaml"
+run 0 "a recipe that says threads: 3" "$qpipe" plan "$work/t.yaml" --model "$tiny" --log-level debug
+ok "gets three" says err ", 3 threads"
+run 0 "unless the command line says otherwise" "$qpipe" plan "$work/t.yaml" --model "$tiny" --log-level debug --threads 2
+ok "which gets two" says err ", 2 threads"
 run 2 "a group size that does not divide" "$qpipe" plan "$work/r.yaml" --model "$tiny" --dataset "$tiny/calib.jsonl"
 finish
