@@ -112,7 +112,7 @@ static void mpi_abort(const struct comm *c, int status)
 
 const struct comm_kind comm_mpi = {
     .name = "mpi",
-    .doc = "processes started by mpirun or srun",
+    .doc = "processes started by mpirun or srun; more than one is refused in this version",
     .open = mpi_open,
     .barrier = mpi_barrier,
     .bcast = mpi_bcast,

@@ -2,6 +2,7 @@
 #include "pipeline/commands/rows.h"
 
 #include "base/version.h"
+#include "cluster/comm.h"
 #include "io/containers/container.h"
 #include "kernels/compute.h"
 #include "model/model.h"
@@ -97,6 +98,8 @@ int list_each(int (*f)(void *arg, const struct listed *row, struct err *e), void
     list_text(&s);
     for (const struct compute *const *c = computes; *c; c++)
         row(&s, "compute", (*c)->name, (*c)->doc, true);
+    for (const struct comm_kind *const *k = comms; *k; k++)
+        row(&s, "communicators", (*k)->name, (*k)->doc, true);
     return s.rc;
 }
 

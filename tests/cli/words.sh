@@ -31,7 +31,7 @@ for n in 0 1 2 3 4 5 6 70 75; do
 done
 
 run 0 "list prints all tables" "$qpipe" list
-for word in GPTQModifier memoryless_minmax compressed-tensors W4A16_ASYM llama; do
+for word in GPTQModifier memoryless_minmax compressed-tensors W4A16_ASYM llama communicators; do
     ok "list has $word" says out "$word"
 done
 run 0 "schema" "$qpipe" schema
