@@ -168,6 +168,8 @@ static int modules_text(const struct job *j, struct buf *out, struct err *e)
             rc = buf_printf(out, e, " no target means it");
         if (!rc && m->match.at.line)
             rc = buf_printf(out, e, " (line %d)", m->match.at.line);
+        if (!rc && m->module->rule)
+            rc = buf_printf(out, e, "; %s", m->module->rule);
         if (rc || buf_str(out, "\n", e))
             return -1;
     }
@@ -235,6 +237,8 @@ static void module_json(const struct module_job *m, struct jw *w)
     jw_kbool(w, "ignored", m->match.ignored);
     jw_kstr(w, "rule", m->match.rule);
     jw_kint(w, "line", m->match.at.line);
+    if (m->module->rule)
+        jw_kstr(w, "class_by", m->module->rule);
     if (m->scheme) {
         jw_kstr(w, "solver", m->solver->name);
         jw_kstr(w, "observer", m->observer->name);

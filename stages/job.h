@@ -45,7 +45,8 @@ struct module_job {
 
 struct load_state {
     struct checkpoint checkpoint;
-    struct model model;
+    struct model model; /* model.arch == NULL: modules by names alone */
+    struct err why;     /* then: what its architecture lacks */
 };
 
 struct job {

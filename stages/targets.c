@@ -103,6 +103,12 @@ int scheme_error(const struct module_job *m, const struct err *why, struct err *
 static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
 {
     struct err why = { 0 };
+    if (m->module->stack) {
+        err_at(e, ERR_UNBUILT, m->match.at,
+               "'%s' is a stack of %lld matrices in one tensor; splitting it is not built yet", m->module->name,
+               (long long)m->module->stack);
+        return err_hint(e, "add 're:.*\\.experts\\.(gate_up_proj|down_proj)$' or its name to ignore");
+    }
     if (plan_grid(m, g, &why))
         return scheme_error(m, &why, e);
     if (!strcmp(m->module->classes[0], "Embedding") &&
