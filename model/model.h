@@ -19,8 +19,8 @@ struct module {
     int block; /* 0..n_blocks-1; n_blocks: epilogue; -1: prologue */
     int group; /* statistics group inside its block, -1: none (embedding, norm) */
     bool quantizable, tied;
-    int part;    /* enum part_id: its role in the steps (model/arch.h) */
-    int64_t row; /* of several modules with one role: which one */
+    int part;         /* enum part_id: its role in the steps (model/arch.h) */
+    int64_t row;      /* of several modules with one role: which one */
     const char *rule; /* by names alone (model_open_names): which rule made it; else NULL */
     int64_t stack;    /* by names alone: so many matrices in one tensor [stack, ...]; else 0 */
 };

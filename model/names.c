@@ -132,7 +132,8 @@ static char *replace_components(const char *path, const char *from, const char *
     for (const char *p = path; !rc && p;) {
         size_t n = strcspn(p, ".");
         bool same = strlen(from) == n && !memcmp(p, from, n);
-        rc = (p != path && buf_str(&b, ".", e)) || (same ? buf_str(&b, to, e) : buf_add(&b, p, n, e)) ? -1 : 0;
+        rc =
+            (p != path && buf_str(&b, ".", e)) || (same ? buf_str(&b, to, e) : buf_add(&b, p, n, e)) ? -1 : 0;
         p = p[n] ? p + n + 1 : NULL;
     }
     char *out = rc ? NULL : mem_strdup(b.p, e);
@@ -161,8 +162,11 @@ static int64_t block_of(const char *path)
 {
     for (const char *p = path; p; p = strchr(p, '.') ? strchr(p, '.') + 1 : NULL) {
         size_t n = strspn(p, "0123456789");
+        int64_t block = 0;
+        for (size_t i = 0; i < n && n < 7; i++)
+            block = 10 * block + (p[i] - '0');
         if (n && n < 7 && (p[n] == '.' || !p[n]))
-            return atoi(p);
+            return block;
     }
     return -1;
 }

@@ -69,11 +69,14 @@ static int refuse_walk(const struct job *j, struct err *e)
         return 0;
     if (e)
         *e = j->load.why;
-    err_while(e, "%s",
-              j->needs_data ? "planning a modifier that runs the model over calibration text"
-                            : "planning verify with a dataset, which runs the model; without one, weights are measured");
-    return err_hint(e, "recipes that need no data work by tensor names: QuantizationModifier with weight observers "
-                       "without importance, verify without a dataset");
+    err_while(
+        e, "%s",
+        j->needs_data
+            ? "planning a modifier that runs the model over calibration text"
+            : "planning verify with a dataset, which runs the model; without one, weights are measured");
+    return err_hint(
+        e, "recipes that need no data work by tensor names: QuantizationModifier with weight observers "
+           "without importance, verify without a dataset");
 }
 
 /* Modules that nobody targeted keep what they are; at least one must change. */

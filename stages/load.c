@@ -21,7 +21,8 @@ static int note_names(struct job *j, struct err *e)
 {
     if (j->load.model.arch)
         return 0;
-    return job_note(j, e, "modules are known by the names of their tensors alone (%.300s); see the rules below",
+    return job_note(j, e,
+                    "modules are known by the names of their tensors alone (%.300s); see the rules below",
                     j->load.why.what);
 }
 

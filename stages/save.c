@@ -35,7 +35,7 @@ static int plan(struct job *j, int index, struct err *e)
         if (m->scheme && note_remark(j, m, e))
             return -1;
     }
-    return fused_plan(j, e);
+    return fused_plan(j, e) || serve_plan(j, e) ? -1 : 0;
 }
 
 int save_report_add(struct save_report *r, const char *name, uint64_t bytes, const char *sha256,
