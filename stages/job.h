@@ -93,6 +93,8 @@ int verify_load(struct job *j,
 int64_t calibrate_length(const struct job *j);
 /* pass_run - the pass over the model: every planned module is solved and given to j->saver. spill_dir: for activations. */
 int pass_run(struct job *j, const char *spill_dir, struct err *e);
+/* stream_bytes - memory of a module whose matrix streams in strips; 0: the pass without data holds it whole. */
+int64_t stream_bytes(const struct job *j, const struct module_job *m);
 /* save_run - what no module claimed, side files and config.json; finishes the saver. dir: the output being written. */
 struct side_file {
     char *name;

@@ -249,7 +249,7 @@ static void a_solver_inherits_schemes(void **state)
     if (run(text, path[1], &e))
         fail_msg("%s", e.what);
     for (int i = 0; i < 2; i++) {
-        char name[200];
+        char name[400];
         snprintf(name, sizeof name, "%s/model.safetensors", path[i]);
         assert_int_equal(file_read(name, 1 << 28, &file[i], &e), 0);
     }
