@@ -123,6 +123,7 @@ void job_release(struct job *j)
     dataset_release(&j->data);
     dataset_release(&j->heldout);
     saver_free(j->saver);
+    digests_release(&j->inputs);
     mem_free(j->module);
     model_release(&j->load.model);
     checkpoint_close(&j->load.checkpoint);
