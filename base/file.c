@@ -127,22 +127,30 @@ void file_forget(const struct mapped *m, uint64_t from, uint64_t n)
         madvise(page_of(m, from), n < m->n - from ? n : m->n - from, MADV_DONTNEED);
 }
 
+void file_drop(const void *p, uint64_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page,
+              to = ((uintptr_t)p + n) / page * page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 struct out_file {
     int fd;
     char *path;
-    uint64_t at;
-    struct hash *hash;
+    uint64_t at, started; /* bytes written; bytes that the disk was told of */
+    struct hash *hash;    /* NULL: scratch */
 };
 
-struct out_file *file_create(const char *path, struct err *e)
+static struct out_file *create(const char *path, bool scratch, struct err *e)
 {
     struct out_file *f = mem_alloc(sizeof *f, e);
     if (!f)
         return NULL;
     f->fd = -1;
     f->path = mem_strdup(path, e);
-    f->hash = f->path ? hash_new(e) : NULL;
-    if (!f->hash) {
+    f->hash = f->path && !scratch ? hash_new(e) : NULL;
+    if (!f->path || (!scratch && !f->hash)) {
         file_abandon(f);
         return NULL;
     }
@@ -155,21 +163,44 @@ struct out_file *file_create(const char *path, struct err *e)
     return f;
 }
 
-int file_put(struct out_file *f, const void *p, size_t n, struct err *e)
+struct out_file *file_create(const char *path, struct err *e) { return create(path, false, e); }
+
+struct out_file *file_scratch(const char *path, struct err *e) { return create(path, true, e); }
+
+static int write_all(const struct out_file *f, const char *p, size_t n, struct err *e)
 {
-    if (hash_add(f->hash, p, n, e))
-        return -1;
-    if (file_op_refused())
-        return err_io(e, "write", f->path);
     for (size_t done = 0; done < n;) {
-        ssize_t k = write(f->fd, (const char *)p + done, n - done);
+        ssize_t k = write(f->fd, p + done, n - done);
         if (k < 0 && errno == EINTR)
             continue;
         if (k < 0)
             return err_io(e, "write", f->path);
         done += (size_t)k;
     }
-    f->at += n;
+    return 0;
+}
+
+/* Bytes are hashed and written in pieces that stay in the cache between the two. A disk starts on what it will have to
+ * hold anyway (best effort), so that the fsync at the end finds less to do. */
+int file_put(struct out_file *f, const void *p, size_t n, struct err *e)
+{
+    enum { PIECE = 1 << 18, START = 1 << 23 };
+    if (file_op_refused())
+        return err_io(e, "write", f->path);
+    for (size_t done = 0; done < n;) {
+        size_t k = n - done < PIECE ? n - done : PIECE;
+        if (f->hash && hash_add(f->hash, (const char *)p + done, k, e))
+            return -1;
+        if (write_all(f, (const char *)p + done, k, e))
+            return -1;
+        done += k;
+        f->at += k;
+        if (f->hash && f->at - f->started >= START) {
+            (void)sync_file_range(f->fd, (off_t)f->started, (off_t)(f->at - f->started),
+                                  SYNC_FILE_RANGE_WRITE);
+            f->started = f->at;
+        }
+    }
     return 0;
 }
 
@@ -185,9 +216,11 @@ static void out_free(struct out_file *f)
 int file_finish(struct out_file *f, char sha256[65], struct err *e)
 {
     char hex[HASH_HEX];
-    int rc = hash_hex(f->hash, hex, e);
+    bool scratch = !f->hash;
+    BUG_ON(scratch && sha256);
+    int rc = scratch ? 0 : hash_hex(f->hash, hex, e);
     f->hash = NULL;
-    if (!rc && (file_op_refused() || fsync(f->fd)))
+    if (!rc && !scratch && (file_op_refused() || fsync(f->fd)))
         rc = err_io(e, "fsync", f->path);
     if (close(f->fd) && !rc)
         rc = err_io(e, "close", f->path);

@@ -23,10 +23,16 @@ void file_unmap(struct mapped *m);
 void file_forget(const struct mapped *m, uint64_t from,
                  uint64_t n); /* pages may be dropped (MADV_DONTNEED) */
 
+/* file_drop - the whole pages inside p[0..n), which must be part of a mapping: they leave this process's memory, and come back
+ * when they are read again. */
+void file_drop(const void *p, uint64_t n);
+
 /* A file being written: every byte goes through file_put, errors of write, fsync and close are all reported.
  * A SHA-256 runs along. Not closed by file_finish: remove it with file_abandon. */
 struct out_file;
 struct out_file *file_create(const char *path, struct err *e); /* O_EXCL */
+/* file_scratch - the same for a file that is read again and removed: no SHA-256, no fsync. */
+struct out_file *file_scratch(const char *path, struct err *e);
 int file_put(struct out_file *f, const void *p, size_t n, struct err *e);
 uint64_t file_tell(const struct out_file *f);
 int file_finish(struct out_file *f, char sha256[65], struct err *e); /* fsync, close, free; also on failure */

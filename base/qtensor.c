@@ -74,6 +74,19 @@ int layout_init(struct grid_layout *l, const struct quant_args *a, int64_t rows,
     return 0;
 }
 
+void layout_strip(const struct grid_layout *l, int64_t row, int64_t rows, struct grid_layout *out)
+{
+    *out = *l;
+    if (l->args.strategy == STRATEGY_TENSOR)
+        out->cell_rows = rows;
+    else
+        BUG_ON(row % l->cell_rows || (rows % l->cell_rows && row + rows < l->rows));
+    BUG_ON(row + rows > l->rows);
+    out->row0 = l->row0 + row;
+    out->rows = rows;
+    out->param_rows = ceil_div(rows, out->cell_rows);
+}
+
 int qtensor_init(struct qtensor *q, const struct grid_layout *l, struct err *e)
 {
     memset(q, 0, sizeof *q);

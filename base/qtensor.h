@@ -25,6 +25,7 @@ struct grid_layout {
     const char *grid;       /* row of the grids table: "int" */
     struct quant_args args; /* as resolved */
     int64_t rows, cols;
+    int64_t row0;                   /* of a strip: its first row in the matrix, for errors; else 0 */
     int64_t cell_rows, cell_cols;   /* elements a cell spans at most */
     int64_t param_rows, param_cols; /* cells */
     enum dtype scale_dtype;         /* the weights' arithmetic: F32, BF16 or F16 */
@@ -43,6 +44,9 @@ struct qtensor {
  * args.scale_dtype: torch.uint8 means F8_E8M0, torch.float8_e4m3fn F8_E4M3. */
 int layout_init(struct grid_layout *l, const struct quant_args *a, int64_t rows, int64_t cols,
                 enum dtype scale_dtype, struct err *e);
+/* layout_strip - rows [row, row + rows) of l as a layout of its own; row is a multiple of cell_rows, and so is rows but at
+ * the end. A strip of strategy tensor is one cell, whose parameters the caller has from all rows. */
+void layout_strip(const struct grid_layout *l, int64_t row, int64_t rows, struct grid_layout *out);
 int qtensor_init(struct qtensor *q, const struct grid_layout *l, struct err *e); /* zeroed arrays */
 void qtensor_release(struct qtensor *q);
 /* qtensor_decode - rows [row, row+n) as float32 [n, cols], each product rounded to value_dtype. */

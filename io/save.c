@@ -1,6 +1,6 @@
-/* save.c - tensors on their way out. Each goes at once into a spool file in the output folder (its bytes and SHA-256 are
- * final then); when all are there, they are sorted by name in natural order, cut into shards and copied over. Until the
- * spool is removed the folder therefore needs room for the model twice; memory holds names only. */
+/* save.c - tensors on their way out. Each goes at once into a spool file in the output folder (its bytes are
+ * final then); when all are there, they are sorted by name in natural order, cut into shards and copied over, and
+ * hashed. Until the spool is removed the folder therefore needs room for the model twice; memory holds names only. */
 #include "io/save.h"
 
 #include "base/file.h"
@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "io/safetensors.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +25,13 @@ struct saver {
     uint64_t shard_size;
     struct out_file *spool; /* while tensors come */
     struct mapped map;      /* the same file, afterwards */
+    bool open;              /* its last tensor still grows */
     struct spooled *t;
     int64_t n, cap;
     struct saved_tensor *tensor; /* after finish: by name, borrowing the strings of t */
     struct saved_file *file;
     int64_t n_files;
+    int64_t *first; /* [n_files + 1]: the tensors of a shard */
 };
 
 struct saver *saver_new(const char *dir, uint64_t shard_size, struct err *e)
@@ -40,7 +43,7 @@ struct saver *saver_new(const char *dir, uint64_t shard_size, struct err *e)
     s->shard_size = shard_size;
     s->dir = mem_strdup(dir, e);
     s->spool_path = s->dir ? path_join(dir, ".spool", e) : NULL;
-    s->spool = s->spool_path ? file_create(s->spool_path, e) : NULL;
+    s->spool = s->spool_path ? file_scratch(s->spool_path, e) : NULL;
     if (s->spool)
         return s;
     saver_free(s);
@@ -62,6 +65,7 @@ void saver_free(struct saver *s)
     mem_free(s->t);
     mem_free(s->tensor);
     mem_free(s->file);
+    mem_free(s->first);
     mem_free(s->spool_path);
     mem_free(s->dir);
     mem_free(s);
@@ -90,27 +94,50 @@ int saver_put(struct saver *s, const char *name, enum dtype t, int rank, const i
     return saver_put_view(s, name, &v, e);
 }
 
-int saver_put_view(struct saver *s, const char *name, const struct tensor_view *v, struct err *e)
+int saver_open(struct saver *s, const char *name, enum dtype t, int rank, const int64_t *dim, struct err *e)
 {
-    BUG_ON(!s->spool); /* put after finish */
+    struct tensor_view v = { NULL, t, rank, { 0 } };
+    BUG_ON(!s->spool || s->open); /* put after finish */
+    for (int i = 0; i < rank; i++)
+        v.dim[i] = dim[i];
     if (grow(s, e))
         return -1;
     struct spooled *p = &s->t[s->n];
     memset(p, 0, sizeof *p);
-    p->t.dtype = v->dtype;
-    p->t.rank = v->rank;
-    memcpy(p->t.dim, v->dim, sizeof p->t.dim);
+    p->t.dtype = t;
+    p->t.rank = rank;
+    memcpy(p->t.dim, v.dim, sizeof p->t.dim);
     p->at = file_tell(s->spool);
-    p->bytes = (uint64_t)view_bytes(v);
-    if (hash_bytes(v->data, (size_t)p->bytes, p->t.sha256, e))
-        return -1;
-    if (p->bytes && file_put(s->spool, v->data, (size_t)p->bytes, e))
-        return err_while(e, "saving tensor %s", name);
+    p->bytes = (uint64_t)view_bytes(&v);
     p->t.name = mem_strdup(name, e);
     if (!p->t.name)
         return -1;
     s->n++;
+    s->open = true;
     return 0;
+}
+
+int saver_append(struct saver *s, const void *p, uint64_t n, struct err *e)
+{
+    const struct spooled *t = &s->t[s->n - 1];
+    BUG_ON(!s->open || n > t->at + t->bytes - file_tell(s->spool));
+    return n && file_put(s->spool, p, (size_t)n, e) ? err_while(e, "saving tensor %s", t->t.name) : 0;
+}
+
+int saver_close(struct saver *s, struct err *e)
+{
+    const struct spooled *t = &s->t[s->n - 1];
+    (void)e;
+    BUG_ON(!s->open || file_tell(s->spool) != t->at + t->bytes);
+    s->open = false;
+    return 0;
+}
+
+int saver_put_view(struct saver *s, const char *name, const struct tensor_view *v, struct err *e)
+{
+    if (saver_open(s, name, v->dtype, v->rank, v->dim, e))
+        return -1;
+    return saver_append(s, v->data, (uint64_t)view_bytes(v), e) || saver_close(s, e) ? -1 : 0;
 }
 
 /* -- order and shards -- */
@@ -184,7 +211,7 @@ static int copy_tensors(const struct saver *s, struct st_writer *w, int64_t from
         BUG_ON(!p);
         if (st_writer_put(w, s->map.p + p->at, p->bytes, e))
             return -1;
-        file_forget(&s->map, p->at, p->bytes);
+        file_drop(s->map.p + p->at, p->bytes);
     }
     return 0;
 }
@@ -210,24 +237,21 @@ static int write_shard(struct saver *s, int64_t from, int64_t to, struct saved_f
     return rc ? -1 : 0;
 }
 
-static int write_shards(struct saver *s, int64_t n_shards, struct err *e)
+static int name_shards(struct saver *s, int64_t n_shards, struct err *e)
 {
     int64_t from = 0;
     for (int64_t k = 0; k < n_shards; k++) {
-        struct saved_file *f = &s->file[k];
-        f->name = n_shards == 1 ? mem_strdup("model.safetensors", e)
-                                : mem_printf(e, "model-%05lld-of-%05lld.safetensors", (long long)k + 1,
-                                             (long long)n_shards);
-        if (!f->name)
+        s->file[k].name = n_shards == 1 ? mem_strdup("model.safetensors", e)
+                                        : mem_printf(e, "model-%05lld-of-%05lld.safetensors",
+                                                     (long long)k + 1, (long long)n_shards);
+        if (!s->file[k].name)
             return -1;
         s->n_files = k + 1;
-        int64_t to = from;
-        while (to < s->n && s->t[to].shard == k)
-            to++;
-        if (write_shard(s, from, to, f, e))
-            return -1;
-        from = to;
+        s->first[k] = from;
+        while (from < s->n && s->t[from].shard == k)
+            from++;
     }
+    s->first[n_shards] = from;
     return 0;
 }
 
@@ -308,7 +332,7 @@ static void list_tensors(struct saver *s)
     qsort(s->tensor, (size_t)s->n, sizeof *s->tensor, by_name);
 }
 
-int saver_finish(struct saver *s, struct err *e)
+int saver_end(struct saver *s, int64_t *n_tasks, struct err *e)
 {
     if (close_spool(s, e))
         return -1;
@@ -318,16 +342,45 @@ int saver_finish(struct saver *s, struct err *e)
         return -1;
     int64_t n_shards = cut_shards(s);
     s->file = mem_array((size_t)n_shards + 1, sizeof *s->file, e);
+    s->first = mem_array((size_t)n_shards + 1, sizeof *s->first, e);
     s->tensor = mem_array(s->n ? (size_t)s->n : 1, sizeof *s->tensor, e);
-    if (!s->file || !s->tensor || write_shards(s, n_shards, e))
+    if (!s->file || !s->first || !s->tensor || name_shards(s, n_shards, e))
         return -1;
+    *n_tasks = n_shards + s->n;
+    return 0;
+}
+
+/* Shards come first: they take longest, and wait for a disk at their end. */
+int saver_task(struct saver *s, int64_t i, struct err *e)
+{
+    if (i < s->n_files)
+        return write_shard(s, s->first[i], s->first[i + 1], &s->file[i], e);
+    struct spooled *p = &s->t[i - s->n_files];
+    int rc = hash_bytes(s->map.p + p->at, (size_t)p->bytes, p->t.sha256, e);
+    file_drop(s->map.p + p->at, p->bytes);
+    return rc;
+}
+
+int saver_publish(struct saver *s, struct err *e)
+{
     list_tensors(s);
-    if (n_shards > 1 && write_index(s, e))
+    if (s->n_files > 1 && write_index(s, e))
         return -1;
     if (unlink(s->spool_path))
         return err_io(e, "remove", s->spool_path);
     file_unmap(&s->map);
     return 0;
+}
+
+int saver_finish(struct saver *s, struct err *e)
+{
+    int64_t n = 0;
+    if (saver_end(s, &n, e))
+        return -1;
+    for (int64_t i = 0; i < n; i++)
+        if (saver_task(s, i, e))
+            return -1;
+    return saver_publish(s, e);
 }
 
 const struct saved_tensor *saver_tensors(const struct saver *s, int64_t *n)

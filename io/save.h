@@ -26,8 +26,18 @@ struct saver *saver_new(const char *dir, uint64_t shard_size, struct err *e);
 int saver_put(struct saver *s, const char *name, enum dtype t, int rank, const int64_t *dim, const void *data,
               struct err *e);
 int saver_put_view(struct saver *s, const char *name, const struct tensor_view *v,
-                   struct err *e);                /* copied byte for byte */
-int saver_finish(struct saver *s, struct err *e); /* writes shards and index */
+                   struct err *e); /* copied byte for byte */
+/* A tensor whose bytes come in pieces, in order: open, append as often as it takes, close. One at a time. */
+int saver_open(struct saver *s, const char *name, enum dtype t, int rank, const int64_t *dim, struct err *e);
+int saver_append(struct saver *s, const void *p, uint64_t n, struct err *e);
+int saver_close(struct saver *s, struct err *e);
+/* Shards and index. saver_finish does all of it; or a caller with threads: saver_end closes the spool, cuts shards and says
+ * how many tasks there are; saver_task does task i (each once, in any order, any thread; large ones first); saver_publish
+ * when all succeeded. */
+int saver_finish(struct saver *s, struct err *e);
+int saver_end(struct saver *s, int64_t *n_tasks, struct err *e);
+int saver_task(struct saver *s, int64_t i, struct err *e);
+int saver_publish(struct saver *s, struct err *e);
 /* After finish; sorted by name. */
 const struct saved_tensor *saver_tensors(const struct saver *s, int64_t *n);
 const struct saved_file *saver_files(const struct saver *s, int64_t *n);

@@ -19,11 +19,13 @@ struct module {
     int block; /* 0..n_blocks-1; n_blocks: epilogue; -1: prologue */
     int group; /* statistics group inside its block, -1: none (embedding, norm) */
     bool quantizable, tied;
-    int part;    /* enum part_id: its role in the steps (model/arch.h) */
-    int64_t row; /* of several modules with one role: which one */
+    int part;         /* enum part_id: its role in the steps (model/arch.h) */
+    int64_t row;      /* of several modules with one role: which one */
+    const char *rule; /* by names alone (model_open_names): which rule made it; else NULL */
+    int64_t stack;    /* by names alone: so many matrices in one tensor [stack, ...]; else 0 */
 };
 struct model {
-    const struct arch *arch;
+    const struct arch *arch; /* NULL: by names alone; then there is no config, and nothing to walk */
     struct config *config;
     const struct tensor_source *tensors; /* borrowed */
     char *name;                          /* of the folder, for errors */
@@ -38,6 +40,13 @@ struct model {
  * ERR_INPUT: a key of config.json out of range, a missing or wrongly shaped tensor, by name. dir: for messages. */
 int model_open(const struct json *config, const struct tensor_source *tensors, const char *dir,
                struct model *out, struct err *e);
+/* model_open_names - modules from the names and shapes of tensors alone (names.c), for what needs no walk: arch and config
+ * stay NULL, and of the functions below only model_release and model_module may be called.
+ * model_open_any - model_open; where that is ERR_UNBUILT, by names. *why: what it said, or zero. */
+int model_open_names(const struct json *config, const struct tensor_source *tensors, const char *dir,
+                     struct model *out, struct err *e);
+int model_open_any(const struct json *config, const struct tensor_source *tensors, const char *dir,
+                   struct model *out, struct err *why, struct err *e);
 void model_release(struct model *m);
 const struct module *model_module(const struct model *m, const char *name);      /* NULL */
 const struct module *model_part(const struct model *m, int64_t block, int part); /* by role; NULL */

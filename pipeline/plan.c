@@ -15,9 +15,12 @@ static int64_t longest(const struct dataset *d)
 }
 
 /* Beside the weight itself: error and target of a solve, codes, parameters. */
-static int64_t solve_bytes(const struct module_job *m)
+static int64_t solve_bytes(const struct job *j, const struct module_job *m)
 {
     int64_t n = m->module->out * m->module->in, p = m->layout.param_rows * m->layout.param_cols;
+    int64_t strips = j->needs_data ? 0 : stream_bytes(j, m);
+    if (strips)
+        return strips;
     return m->solver->needs == NEED_GRAM ? 5 * n + 1024 * m->module->out + 5 * p : 5 * n + 5 * p;
 }
 
@@ -50,7 +53,7 @@ static void group_costs(const struct job *j, struct plan_cost *c)
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
         const struct module_job *m = &j->module[i];
         if (m->scheme)
-            solve = max64(solve, solve_bytes(m));
+            solve = max64(solve, solve_bytes(j, m));
         if (!needs_gram(m))
             continue;
         int64_t k = m->module->in, square = 4 * k * k;
@@ -62,7 +65,7 @@ static void group_costs(const struct job *j, struct plan_cost *c)
                                                                          : (int64_t)gram_bytes(k);
             block = m->module->block;
         }
-        c->work = max64(c->work, max64(together, square * (half ? 4 : 2) + solve_bytes(m) +
+        c->work = max64(c->work, max64(together, square * (half ? 4 : 2) + solve_bytes(j, m) +
                                                      (j->mode == WALK_TRUE ? 0 : together - square)));
     }
     c->work = max64(c->work, solve);
@@ -132,7 +135,8 @@ void plan_cost(const struct job *j, struct plan_cost *out)
             continue;
         out->bytes_out += j->container->packed_bytes(m->scheme, &m->layout) -
                           m->module->out * m->module->in * dtypes[m->dtype].bytes;
-        largest = max64(largest, 4 * m->module->out * m->module->in);
+        largest =
+            max64(largest, j->needs_data || !stream_bytes(j, m) ? 4 * m->module->out * m->module->in : 0);
         module_cost(m, out);
     }
     if (j->needs_data)
@@ -168,6 +172,8 @@ static int modules_text(const struct job *j, struct buf *out, struct err *e)
             rc = buf_printf(out, e, " no target means it");
         if (!rc && m->match.at.line)
             rc = buf_printf(out, e, " (line %d)", m->match.at.line);
+        if (!rc && m->module->rule)
+            rc = buf_printf(out, e, "; %s", m->module->rule);
         if (rc || buf_str(out, "\n", e))
             return -1;
     }
@@ -235,6 +241,8 @@ static void module_json(const struct module_job *m, struct jw *w)
     jw_kbool(w, "ignored", m->match.ignored);
     jw_kstr(w, "rule", m->match.rule);
     jw_kint(w, "line", m->match.at.line);
+    if (m->module->rule)
+        jw_kstr(w, "class_by", m->module->rule);
     if (m->scheme) {
         jw_kstr(w, "solver", m->solver->name);
         jw_kstr(w, "observer", m->observer->name);

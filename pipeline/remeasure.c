@@ -17,9 +17,10 @@ struct pair {
 
 static int open_pair(const char *dir, const char *model, struct pair *p, struct err *e)
 {
+    struct err why;
     if (checkpoint_open(model, &p->base_files, e) || checkpoint_open(dir, &p->q_files, e) ||
-        model_open(p->base_files.config, &p->base_files.tensors, model, &p->base, e) ||
-        model_open(p->q_files.config, &p->q_files.tensors, dir, &p->q, e))
+        model_open_any(p->base_files.config, &p->base_files.tensors, model, &p->base, &why, e) ||
+        model_open_any(p->q_files.config, &p->q_files.tensors, dir, &p->q, &why, e))
         return -1;
     p->wanted = mem_array((size_t)p->base.n_modules, sizeof *p->wanted, e);
     p->metric = mem_array((size_t)p->base.n_modules, sizeof *p->metric, e);

@@ -5,8 +5,9 @@
 #include "quant/stats.h"
 #include <stdint.h>
 
-/* rows_finite - 0, or ERR_INPUT that names row and column of the first value of w [rows, cols] that is NaN or infinite. */
-int rows_finite(const float *w, int64_t rows, int64_t cols, struct err *e);
+/* rows_finite - 0, or ERR_INPUT that names row and column of the first value of w [rows, cols] that is NaN or infinite;
+ * row0 is added to the row. */
+int rows_finite(const float *w, int64_t rows, int64_t cols, int64_t row0, struct err *e);
 
 /* power_each - x[i] = x[i]^norm for x >= 0 and norm > 0: whole part by multiplication, the rest as 2^(f log2 x) by
  * polynomials in float32 (relative error below 1e-6 in the range of weights). + - * / only: the bits depend on the

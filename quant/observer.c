@@ -129,6 +129,8 @@ const struct observer *observer_find(const char *name)
     return NULL;
 }
 
+int observer_by_cell(const struct observer *o) { return o->fit == fit_minmax; }
+
 const char *observer_unbuilt(const char *name)
 {
     static const char *const known[] = { "nvfp4_expanded_mse", "nvfp4_expanded_imatrix", "fouroversix" };

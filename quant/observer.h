@@ -19,6 +19,9 @@ struct observer {
 extern const struct observer *const observers[]; /* ends with NULL */
 const struct observer *observer_find(
     const char *name); /* aliases of the peer too ("minmax" on weights = memoryless_minmax) */
+/* observer_by_cell - a cell's range depends on its own values alone: rows may be fitted strip by strip. A search has one
+ * patience for the whole matrix. */
+int observer_by_cell(const struct observer *o);
 /* observer_unbuilt - a name that the peer knows and this version does not do on weights yet; NULL: unknown word. */
 const char *observer_unbuilt(const char *name);
 /* observer_resolve - the observer of args->observer ("": memoryless_minmax) and its parameters: defaults, then the

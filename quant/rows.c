@@ -20,7 +20,7 @@ static void scan_band(void *arg, int64_t band)
             s->bad[band] = r;
 }
 
-int rows_finite(const float *w, int64_t rows, int64_t cols, struct err *e)
+int rows_finite(const float *w, int64_t rows, int64_t cols, int64_t row0, struct err *e)
 {
     struct scan s = { .w = w, .rows = rows, .cols = cols };
     k_parallel(BANDS, scan_band, &s);
@@ -32,7 +32,7 @@ int rows_finite(const float *w, int64_t rows, int64_t cols, struct err *e)
         while (c + 1 < cols && isfinite(row[c]))
             c++;
         err_set(e, ERR_INPUT, "weight is %s at row %lld, column %lld, expected finite numbers",
-                isnan(row[c]) ? "NaN" : "infinite", (long long)s.bad[b], (long long)c);
+                isnan(row[c]) ? "NaN" : "infinite", (long long)(row0 + s.bad[b]), (long long)c);
         return err_hint(e, "The checkpoint is damaged, or a step before this one overflowed.");
     }
     return 0;

@@ -204,8 +204,8 @@ static int check_scales(const struct qtensor *q, struct err *e)
         if (isfinite(q->scale[i]))
             continue;
         err_set(e, ERR_INPUT, "the range of rows %lld.., columns %lld.. does not fit a scale of dtype %s",
-                (long long)(i / l->param_cols * l->cell_rows), (long long)(i % l->param_cols * l->cell_cols),
-                dtypes[l->scale_dtype].name);
+                (long long)(l->row0 + i / l->param_cols * l->cell_rows),
+                (long long)(i % l->param_cols * l->cell_cols), dtypes[l->scale_dtype].name);
         return err_hint(e, "Quantize from a checkpoint in float32 or bfloat16.");
     }
     return 0;
@@ -231,7 +231,7 @@ int range_fit(const struct search *s, const float *w, struct qtensor *q, struct 
     size_t parts = (size_t)(l->rows * l->param_cols), cells = (size_t)(l->param_rows * l->param_cols);
     struct fit f = { .s = s, .w = w, .q = q, .grid = grid_for(&l->args, e) };
     int rc = -1;
-    if (!f.grid || rows_finite(w, l->rows, l->cols, e))
+    if (!f.grid || rows_finite(w, l->rows, l->cols, l->row0, e))
         goto done;
     f.part = mem_array(parts, sizeof *f.part, e);
     f.cell = mem_array(cells, sizeof *f.cell, e);

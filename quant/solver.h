@@ -43,7 +43,8 @@ struct solve_result {
     double loss;         /* tr(E H E^T) with H = 2/sequences * sum x x^T, undamped; 0 without a Gram matrix */
     double weight_loss;  /* tr(W H W^T): loss / weight_loss is the relative output error */
     double weight_error; /* |E|_F / |W|_F */
-    double peer_loss;    /* sum over rows, columns of R_jj^2 (target - q)^2 / 2: what the peer reports */
+    double error2, weight2; /* rtn: |E|_F^2 and |W|_F^2, so that strips of rows can be added */
+    double peer_loss;       /* sum over rows, columns of R_jj^2 (target - q)^2 / 2: what the peer reports */
 };
 struct solver {
     const char *name, *doc;

@@ -49,6 +49,16 @@ struct save_options {
     bool copy_files;
 };
 
+/* What a runtime will do with the checkpoint: checks at plan time, nothing in the weights (serve.c). */
+enum serve_fused { SERVE_JOINED, SERVE_NOTED, SERVE_SEPARATE };
+struct serve_options {
+    int64_t tensor_parallel; /* 1: not split */
+    int fused;               /* enum serve_fused */
+    struct src_pos at;       /* line 0: not in the recipe */
+};
+extern const struct opt serve_table[];
+extern const char *const serve_fused_words[];
+
 /* Config groups after presets, defaults and dialect are applied: what a quantizing modifier does. */
 struct config_group {
     char *name; /* "group_0" */

@@ -409,6 +409,21 @@ static int refuse_no_targets(const struct quant_raw *raw, const struct quant_con
     return err_hint(e, "write targets: [Linear]");
 }
 
+/* Without a scheme a modifier takes over an earlier one's modules, all of them: targets of its own would be read and
+ * not used. [Linear] is what saved recipes have there. */
+static int refuse_bare_targets(const struct quant_raw *raw, const struct quant_context *c,
+                               const struct quant_config *q, struct err *e)
+{
+    const struct node *t = raw->targets;
+    const struct node *only = t && t->kind == NODE_LIST && t->n == 1 ? t->item[0] : t;
+    if (q->n || !c->gptq || node_is_null(t) || (only->kind == NODE_SCALAR && !strcmp(only->text, "Linear")))
+        return 0;
+    err_at(e, ERR_INPUT, t->at, "targets: %s has no scheme for them", c->who);
+    return err_hint(e,
+                    "add a scheme; or leave targets out to take over all modules of an earlier modifier but "
+                    "those in ignore");
+}
+
 static int read_all(const struct quant_raw *raw, const struct quant_context *c, struct quant_config *q,
                     struct err *e)
 {
@@ -423,7 +438,7 @@ static int read_all(const struct quant_raw *raw, const struct quant_context *c, 
         return -1;
     if (!node_is_null(raw->config_groups) && read_groups(raw, c, q, e))
         return -1;
-    if (note_targets(raw, c, e) || note_observers(raw, c, q, e) ||
+    if (refuse_bare_targets(raw, c, q, e) || note_targets(raw, c, e) || note_observers(raw, c, q, e) ||
         entries(raw->ignore, "ignore", &q->ignore, &q->ignore_at, &q->optional, e))
         return -1;
     if (!node_is_null(raw->kv_cache)) {

@@ -101,8 +101,10 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
     r->model = h.model, h.model = NULL;
     r->output = h.output, h.output = NULL;
     r->math = rc ? NULL : mem_strdup(math_words[h.math], e);
+    if (!rc)
+        rc = serve_read(h.serve, &r->serve, e);
     opt_release(head_options, &h);
-    if (!r->math || override_path(&r->model, b->args ? b->args->model : NULL, e) ||
+    if (rc || !r->math || override_path(&r->model, b->args ? b->args->model : NULL, e) ||
         override_path(&r->output, b->args ? b->args->output : NULL, e))
         return -1;
     return 0;

@@ -27,6 +27,7 @@ struct recipe {
     bool native;      /* grammar */
     int threads_hint; /* `threads:` or 0 */
     char *math;       /* "exact" or "blas" */
+    struct serve_options serve;
     struct recipe_stage *
         stage; /* in order; load first, then calibrate, modifiers, save, verify; load and save are added when absent */
     size_t n;

@@ -301,7 +301,15 @@ int recipe_resolved(const struct recipe *r, bool with_paths, struct buf *out, st
     text(&y, r->dialect->name);
     put(&y, "\nmath: ");
     put(&y, r->math);
-    put(&y, "\nstages:\n");
+    put(&y, "\n");
+    if (r->serve.at.line) {
+        put(&y, "serve: {tensor_parallel: ");
+        integer(&y, r->serve.tensor_parallel);
+        put(&y, ", fused: ");
+        put(&y, serve_fused_words[r->serve.fused]);
+        put(&y, "}\n");
+    }
+    put(&y, "stages:\n");
     for (size_t i = 0; i < r->n; i++)
         stage(&y, &r->stage[i], with_paths);
     return y.rc;
@@ -407,6 +415,12 @@ void recipe_json(const struct recipe *r, struct jw *w)
     jw_kint(w, "seed", (int64_t)r->seed);
     jw_kstr(w, "dialect", r->dialect->name);
     jw_kstr(w, "math", r->math);
+    if (r->serve.at.line) {
+        jw_key(w, "serve");
+        jw_object(w);
+        opt_values(serve_table, &r->serve, w);
+        jw_end_object(w);
+    }
     jw_key(w, "stages");
     jw_array(w);
     for (size_t i = 0; i < r->n; i++)

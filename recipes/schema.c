@@ -305,6 +305,9 @@ static void top(struct jw *w)
         if (o->type != OPT_NODE && strcmp(o->name, "dialect"))
             property(head_options, o, true, w);
     dialect_names(w);
+    static const struct opt *const serve[] = { serve_table, NULL };
+    jw_key(w, "serve");
+    object_of(serve, true, w);
     jw_key(w, "vars");
     jw_object(w);
     jw_kstr(w, "type", "object");

@@ -62,6 +62,23 @@ static int plan_unread(struct job *j, struct err *e)
     return 0;
 }
 
+/* Without its architecture a model can not be run: not for calibration, not for held-out text. */
+static int refuse_walk(const struct job *j, struct err *e)
+{
+    if (j->load.model.arch || (!j->needs_data && !(j->verify && j->verify->dataset)))
+        return 0;
+    if (e)
+        *e = j->load.why;
+    err_while(
+        e, "%s",
+        j->needs_data
+            ? "planning a modifier that runs the model over calibration text"
+            : "planning verify with a dataset, which runs the model; without one, weights are measured");
+    return err_hint(
+        e, "recipes that need no data work by tensor names: QuantizationModifier with weight observers "
+           "without importance, verify without a dataset");
+}
+
 /* Modules that nobody targeted keep what they are; at least one must change. */
 static int plan_finish(struct job *j, struct err *e)
 {
@@ -73,6 +90,8 @@ static int plan_finish(struct job *j, struct err *e)
     if (quantizer && !j->n_quantized)
         return err_set(e, ERR_INPUT, "%s: every module is ignored or unmatched; nothing would be quantized",
                        j->recipe->path);
+    if (refuse_walk(j, e))
+        return -1;
     if (j->needs_data && !j->calibrate)
         return err_set(e, ERR_INPUT,
                        "%s: a modifier needs calibration data and the recipe has no calibrate stage",
@@ -104,6 +123,7 @@ void job_release(struct job *j)
     dataset_release(&j->data);
     dataset_release(&j->heldout);
     saver_free(j->saver);
+    digests_release(&j->inputs);
     mem_free(j->module);
     model_release(&j->load.model);
     checkpoint_close(&j->load.checkpoint);

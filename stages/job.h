@@ -2,6 +2,7 @@
  * it. Stages fill it at plan time, before a tensor is read, and act on it at run time. */
 #ifndef QP_STAGES_JOB_H
 #define QP_STAGES_JOB_H
+#include "base/hash.h"
 #include "io/checkpoint.h"
 #include "io/containers/container.h"
 #include "io/save.h"
@@ -45,8 +46,24 @@ struct module_job {
 
 struct load_state {
     struct checkpoint checkpoint;
-    struct model model;
+    struct model model; /* model.arch == NULL: modules by names alone */
+    struct err why;     /* then: what its architecture lacks */
 };
+
+/* SHA-256 of what was read: files by name, tensors in the order of the checkpoint. */
+struct input_file {
+    char *name;
+    char sha256[HASH_HEX];
+};
+struct input_tensor {
+    char sha256[HASH_HEX];
+};
+struct input_digests {
+    struct input_file *file;
+    int64_t n_files;
+    struct input_tensor *tensor; /* [checkpoint.stored.count] */
+};
+void digests_release(struct input_digests *d);
 
 struct job {
     const struct recipe *recipe;
@@ -60,10 +77,11 @@ struct job {
     const struct verify_options *verify;       /* NULL: no such stage */
     const struct save_options *save;
     const struct container *container;
-    struct dataset data;    /* calibration; n == 0: none is needed */
-    struct dataset heldout; /* verification; n == 0: weights only */
-    struct strs notes;      /* said in plan and manifest */
-    struct saver *saver;    /* while running */
+    struct dataset data;         /* calibration; n == 0: none is needed */
+    struct dataset heldout;      /* verification; n == 0: weights only */
+    struct strs notes;           /* said in plan and manifest */
+    struct saver *saver;         /* while running */
+    struct input_digests inputs; /* after save */
 };
 
 /* A row of the stages table: what a stage does at plan time and at run time. Order of calls: plan of every stage of the
@@ -92,6 +110,8 @@ int verify_load(struct job *j,
 int64_t calibrate_length(const struct job *j);
 /* pass_run - the pass over the model: every planned module is solved and given to j->saver. spill_dir: for activations. */
 int pass_run(struct job *j, const char *spill_dir, struct err *e);
+/* stream_bytes - memory of a module whose matrix streams in strips; 0: the pass without data holds it whole. */
+int64_t stream_bytes(const struct job *j, const struct module_job *m);
 /* save_run - what no module claimed, side files and config.json; finishes the saver. dir: the output being written. */
 struct side_file {
     char *name;

@@ -16,6 +16,16 @@ static int weight_dtype(struct job *j, struct module_job *m, struct err *e)
     return 0;
 }
 
+/* The place of an architecture's error is config.json, which its text names; the rest is for the plan's reader. */
+static int note_names(struct job *j, struct err *e)
+{
+    if (j->load.model.arch)
+        return 0;
+    return job_note(j, e,
+                    "modules are known by the names of their tensors alone (%.300s); see the rules below",
+                    j->load.why.what);
+}
+
 static int plan(struct job *j, int index, struct err *e)
 {
     (void)index;
@@ -33,7 +43,9 @@ static int plan(struct job *j, int index, struct err *e)
     }
     if (!l->checkpoint.config)
         return err_set(e, ERR_INPUT, "%s: found no config.json", j->recipe->model);
-    if (model_open(l->checkpoint.config, &l->checkpoint.tensors, j->recipe->model, &l->model, e))
+    if (model_open_any(l->checkpoint.config, &l->checkpoint.tensors, j->recipe->model, &l->model, &l->why,
+                       e) ||
+        note_names(j, e))
         return -1;
     j->module = mem_array((size_t)l->model.n_modules, sizeof *j->module, e);
     if (!j->module)

@@ -1,4 +1,4 @@
-/* pass.c - the pass over the model: module after module without data, or the walk with it. What is decided per module
+/* pass.c - the pass over the model: the walk with data, then what it does not reach (stream.c). What is decided per module
  * stands in its module_job; here it only happens. */
 #include "stages/rows.h"
 
@@ -18,11 +18,20 @@ static float *importance_of(const struct gram *g, struct err *e)
 }
 
 /* "model.layers.0.mlp.up_proj.weight" -> "model.layers.0.mlp.up_proj" */
-static char *tensor_prefix(const struct module_job *m, struct err *e)
+char *tensor_prefix(const struct module_job *m, struct err *e)
 {
     const char *t = m->module->tensor;
     size_t n = strlen(t);
     return mem_strndup(t, str_ends(t, ".weight") ? n - 7 : n, e);
+}
+
+int refuse_overflow(const struct module_job *m, struct err *e)
+{
+    if (isfinite(m->result.solve.weight_error))
+        return 0;
+    err_set(e, ERR_INPUT, "the quantized weights overflow %s, in which they would be decoded",
+            dtypes[m->layout.value_dtype].name);
+    return err_hint(e, "its weights reach the end of that range: store it as BF16, or ignore the module");
 }
 
 static int fit_and_solve(struct module_job *m, float *w, const struct factor *f, const struct gram *g,
@@ -35,11 +44,8 @@ static int fit_and_solve(struct module_job *m, float *w, const struct factor *f,
     mem_free(importance);
     if (rc || m->solver->solve(&m->solve, f, g, w, q, &m->result.solve, e))
         return -1;
-    if (!isfinite(m->result.solve.weight_error)) {
-        err_set(e, ERR_INPUT, "the quantized weights overflow %s, in which they would be decoded",
-                dtypes[m->layout.value_dtype].name);
-        return err_hint(e, "its weights reach the end of that range: store it as BF16, or ignore the module");
-    }
+    if (refuse_overflow(m, e))
+        return -1;
     m->result.damp_frac = f ? f->damp_frac : 0;
     m->result.attempts = f ? f->attempts : 0;
     m->result.tokens = g ? g->rows : 0;
@@ -66,37 +72,6 @@ done:
     qtensor_release(&q);
     mem_free(prefix);
     return rc ? err_while(e, "quantizing %s", m->module->name) : 0;
-}
-
-static int stream_module(struct job *j, struct module_job *m, struct err *e)
-{
-    const struct tensor_source *t = &j->load.checkpoint.tensors;
-    /* before w, which is larger: a plan counts w alone */
-    if (fused_scale(j, m, NULL, e))
-        return -1;
-    float *w = mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
-    int rc = w ? t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e) : -1;
-    if (!rc)
-        rc = solve_module(j, m, w, NULL, NULL, e);
-    mem_free(w);
-    return rc;
-}
-
-int stream_run(struct job *j, struct err *e)
-{
-    int64_t n = 0, done = 0;
-    for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        n += j->module[i].scheme && !j->module[i].done;
-    progress_start("quantize", n, "modules");
-    int rc = 0;
-    for (int64_t i = 0; !rc && i < j->load.model.n_modules; i++) {
-        if (!j->module[i].scheme || j->module[i].done)
-            continue;
-        rc = check_interrupt(e) ? -1 : stream_module(j, &j->module[i], e);
-        progress_at(++done, j->module[i].module->name);
-    }
-    progress_end();
-    return rc;
 }
 
 int pass_run(struct job *j, const char *spill_dir, struct err *e)

@@ -14,15 +14,21 @@ int plan_targets(struct job *j, int index,
  * weights. f, g: NULL where the solver needs none. */
 int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct gram *g,
                  struct err *e);
-/* fused.c: fused_plan - ERR_INPUT when only some of the matrices that share a global scale are on its grid.
+/* Of pass.c, for stream.c: the name of its tensor without .weight (owned); ERR_INPUT when decoded weights are not finite. */
+char *tensor_prefix(const struct module_job *m, struct err *e);
+int refuse_overflow(const struct module_job *m, struct err *e);
+/* fused.c: fused_plan - ERR_INPUT when only some of the matrices that share a global scale are on its grid, or when matrices
+ * that a runtime joins have different schemes (`serve: { fused: ... }` decides: error, note, nothing).
  * fused_scale - fills m->global_scale and that of its siblings, if its grid has one: before the first of them is solved.
  * g: the group of the walk that m stands in, or NULL (weights are read from the checkpoint). */
-int fused_plan(const struct job *j, struct err *e);
+int fused_plan(struct job *j, struct err *e);
 int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, struct err *e);
+/* serve_plan - ERR_INPUT when `serve:` asks for devices that a planned matrix can not be cut for. */
+int serve_plan(struct job *j, struct err *e);
 /* dataset_of - a dataset by the tokenizer of the source model. */
 int dataset_of(const struct job *j, const struct dataset_options *o, struct dataset *out, struct err *e);
 /* scheme_error - why a module's scheme can not be done, with its place in the recipe; for what is not built, the presets that are. */
 int scheme_error(const struct module_job *m, const struct err *why, struct err *e);
-int stream_run(struct job *j, struct err *e);                            /* no data: module after module */
+int stream_run(struct job *j, struct err *e); /* stream.c: no data: module after module, in strips of rows */
 int calibrated_run(struct job *j, const char *spill_dir, struct err *e); /* the walk */
 #endif

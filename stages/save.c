@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "stages/digests.h"
 
 #include <string.h>
 
@@ -35,7 +36,7 @@ static int plan(struct job *j, int index, struct err *e)
         if (m->scheme && note_remark(j, m, e))
             return -1;
     }
-    return fused_plan(j, e);
+    return fused_plan(j, e) || serve_plan(j, e) ? -1 : 0;
 }
 
 int save_report_add(struct save_report *r, const char *name, uint64_t bytes, const char *sha256,
@@ -246,7 +247,7 @@ static int write_config(struct job *j, const char *dir, struct save_report *r, s
 int save_run(struct job *j, const char *dir, struct save_report *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    if (copy_tensors(j, e) || saver_finish(j->saver, e) || write_config(j, dir, out, e))
+    if (copy_tensors(j, e) || digests_run(j, e) || write_config(j, dir, out, e))
         goto failed;
     if (!j->save->copy_files || !copy_side_files(j, dir, out, e))
         return 0;

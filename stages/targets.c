@@ -6,17 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static int inherit(const struct job *j, int index, const struct quant_config **out, struct err *e)
-{
-    const struct recipe_stage *rs = &j->recipe->stage[index];
-    *out = rs->quant;
-    if (rs->quant && rs->quant->n)
-        return 0;
-    return err_at(e, ERR_UNBUILT, rs->at,
-                  "%s without a scheme of its own (inheriting an earlier modifier's) is not built yet",
-                  rs->spec->name);
-}
-
 static int match_all(struct job *j, const struct quant_config *q, struct match_result *result, struct err *e)
 {
     const struct model *m = &j->load.model;
@@ -39,7 +28,8 @@ static int refuse_tied(const struct job *j, const struct module_job *m, struct e
     const struct model *model = &j->load.model;
     for (int64_t i = 0; i < model->n_modules; i++) {
         const struct module *o = &model->module[i];
-        if (o == m->module || !o->tensor || strcmp(o->tensor, m->module->tensor))
+        if (o == m->module || !o->tensor || (!o->tied && !m->module->tied) ||
+            strcmp(o->tensor, m->module->tensor))
             continue;
         err_at(e, ERR_UNBUILT, m->match.at,
                "'%s' shares its tensor '%s' with '%s'; quantizing one of them is not built yet",
@@ -103,6 +93,12 @@ int scheme_error(const struct module_job *m, const struct err *why, struct err *
 static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
 {
     struct err why = { 0 };
+    if (m->module->stack) {
+        err_at(e, ERR_UNBUILT, m->match.at,
+               "'%s' is a stack of %lld matrices in one tensor; splitting it is not built yet",
+               m->module->name, (long long)m->module->stack);
+        return err_hint(e, "add 're:.*\\.experts\\.(gate_up_proj|down_proj)$' or its name to ignore");
+    }
     if (plan_grid(m, g, &why))
         return scheme_error(m, &why, e);
     if (!strcmp(m->module->classes[0], "Embedding") &&
@@ -145,19 +141,72 @@ static int claim(struct job *j, int index, struct module_job *m, const struct ma
     return fill_grid(j, m, g, e);
 }
 
+/* The column order that a group of the earlier modifier asks for must be this one's, or left to it. */
+static int same_order(const struct job *j, int index, const struct module_job *m, enum actorder group,
+                      struct err *e)
+{
+    bool given = m->scheme->weights.actorder_given;
+    if (!given || m->solver->needs != NEED_GRAM || (m->order == ACTORDER_NONE) == (group == ACTORDER_NONE))
+        return 0;
+    err_at(e, ERR_INPUT, j->recipe->stage[index].at,
+           "actorder: this modifier says %s and config group '%s', which it inherits, says %s",
+           actorder_words[m->order], m->group->name, actorder_words[group]);
+    return err_hint(e, "say it in one place");
+}
+
+/* A solver without a scheme of its own takes over the modules of earlier modifiers with their schemes, but for those that
+ * it ignores: they stay with the earlier one. */
+static int plan_inherited(struct job *j, int index, const struct match_result *r,
+                          int (*fill)(struct job *j, int index, struct module_job *m, struct err *e),
+                          struct err *e)
+{
+    const struct recipe_stage *rs = &j->recipe->stage[index];
+    size_t n = 0;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        struct module_job *m = &j->module[i];
+        if (!m->scheme || r[i].ignored)
+            continue;
+        enum actorder group = m->scheme->weights.actorder;
+        if (!n++ &&
+            job_note(j, e, "%s (stage %d) has no scheme: it solves the modules of %s (stage %d) with theirs",
+                     rs->spec->name, index + 1, j->recipe->stage[m->stage].spec->name, m->stage + 1))
+            return -1;
+        m->stage = index;
+        m->order = group;
+        if (fill(j, index, m, e) || same_order(j, index, m, group, e))
+            return -1;
+    }
+    if (n)
+        return 0;
+    err_at(e, ERR_INPUT, rs->at, "%s has no scheme, and no earlier modifier left it a module",
+           rs->spec->name);
+    return err_hint(e, "add scheme: W4A16, or another of `qpipe list schemes`");
+}
+
+/* Rounding is what the earlier modifier does already; only a solver with data has a use for its schemes. */
+static int refuse_idle(const struct recipe_stage *rs, struct err *e)
+{
+    if (rs->quant->n || rs->spec->needs_data)
+        return 0;
+    err_at(e, ERR_INPUT, rs->at, "%s has no scheme and no config_groups", rs->spec->name);
+    return err_hint(e, "add scheme: W4A16, or another of `qpipe list schemes`; GPTQModifier may inherit one");
+}
+
 int plan_targets(struct job *j, int index,
                  int (*fill)(struct job *j, int index, struct module_job *m, struct err *e), struct err *e)
 {
-    const struct quant_config *q;
+    const struct quant_config *q = j->recipe->stage[index].quant;
     const struct model *model = &j->load.model;
     if (j->recipe->stage[index].quant && j->recipe->stage[index].quant->has_kv_cache)
         return err_at(e, ERR_UNBUILT, j->recipe->stage[index].at, "kv_cache_scheme is not built yet");
-    if (inherit(j, index, &q, e))
+    if (refuse_idle(&j->recipe->stage[index], e))
         return -1;
     struct match_result *r = mem_array((size_t)model->n_modules, sizeof *r, e);
     if (!r)
         return -1;
     int rc = match_all(j, q, r, e);
+    if (!rc && !q->n)
+        rc = plan_inherited(j, index, r, fill, e);
     for (int64_t i = 0; !rc && i < model->n_modules; i++) {
         struct module_job *m = &j->module[i];
         rc = claim(j, index, m, &r[i], q, e);

@@ -105,16 +105,26 @@ static int measure(struct job *j, const struct model *saved, const char *spill_d
     return 0;
 }
 
+/* The container knows modules by the names of their tensors, which are not always transformers'. */
+static bool stored_quantized(const struct checkpoint *c, const struct module *m)
+{
+    struct quant_args a;
+    char stem[512];
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(m->tensor) - (str_ends(m->tensor, ".weight") ? 7 : 0)),
+             m->tensor);
+    return c->container->describe(c->decoder, stem, &a) || c->container->describe(c->decoder, m->name, &a);
+}
+
 static int open_saved(struct job *j, const char *dir, struct checkpoint *c, struct model *m, struct err *e)
 {
     if (checkpoint_open(dir, c, e))
         return -1;
-    if (model_open(c->config, &c->tensors, dir, m, e))
+    struct err why;
+    if (model_open_any(c->config, &c->tensors, dir, m, &why, e))
         return -1;
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
-        struct quant_args a;
         const struct module_job *mj = &j->module[i];
-        if (mj->scheme && (!c->container || !c->container->describe(c->decoder, mj->module->name, &a)))
+        if (mj->scheme && (!c->container || !stored_quantized(c, mj->module)))
             return err_set(e, ERR_BUG,
                            "%s: module '%s' was saved quantized and is read back as if it were not", dir,
                            mj->module->name);

@@ -39,6 +39,15 @@ struct container {
     /* The tensors of one module, through saver_put. `module` is the tensor prefix ("model.layers.0.mlp.up_proj"). */
     int (*pack)(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
                 struct err *e);
+    /* pack in pieces, for a matrix that is never whole in memory: begin writes what comes before the codes and opens their
+     * tensor; rows turns the codes of a strip of rows into its bytes, row_bytes of each row, for saver_append (pure:
+     * any thread); end closes the tensor and writes the parameters, of which q holds all (q->codes may be NULL). */
+    int (*pack_begin)(struct saver *out, const char *module, const struct quant_scheme *s,
+                      const struct grid_layout *l, struct err *e);
+    int64_t (*row_bytes)(const struct quant_scheme *s, const struct grid_layout *l);
+    void (*pack_rows)(const struct quant_scheme *s, const struct qtensor *strip, uint8_t *out);
+    int (*pack_end)(struct saver *out, const char *module, const struct quant_scheme *s,
+                    const struct qtensor *q, struct err *e);
     /* Bytes that pack will write for a layout: for plans. */
     int64_t (*packed_bytes)(const struct quant_scheme *s, const struct grid_layout *l);
     /* The whole config.json, deterministic. */

@@ -30,6 +30,12 @@ bool ct_packs_zero(const struct quant_args *a);
 
 int ct_pack(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
             struct err *e);
+int ct_pack_begin(struct saver *out, const char *module, const struct quant_scheme *s,
+                  const struct grid_layout *l, struct err *e);
+int64_t ct_row_bytes(const struct quant_scheme *s, const struct grid_layout *l);
+void ct_pack_rows(const struct quant_scheme *s, const struct qtensor *strip, uint8_t *out);
+int ct_pack_end(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
+                struct err *e);
 int64_t ct_packed_bytes(const struct quant_scheme *s, const struct grid_layout *l);
 int ct_write_config(const struct container_job *job, struct buf *out, struct err *e);
 

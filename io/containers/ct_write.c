@@ -115,65 +115,106 @@ static int put_zero(struct saver *out, const char *module, enum ct_format f, con
     return put(out, module, "weight_zero_point", DT_I8, rank, dim, q->zero, e);
 }
 
-static int put_packed_codes(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+/* Bytes of a row of codes as they stand in the file: whole words of integers; two E2M1 codes a byte, the even column low
+ * (columns come in groups of 16 or 32); or a byte each. */
+static int64_t row_bytes(enum ct_format f, const struct grid_layout *l)
 {
-    const struct grid_layout *l = &q->layout;
-    int b = l->args.num_bits;
-    int64_t words = bits_words(l->cols, b), shape[2] = { l->rows, l->cols };
-    uint8_t *data = mem_big((size_t)(l->rows * words), 4, e);
-    if (!data)
-        return -1;
-    for (int64_t r = 0; r < l->rows; r++)
-        bits_pack((const uint8_t *)q->codes + r * l->cols, l->cols, b, bias_of(&l->args),
-                  data + 4 * r * words);
-    int rc = put(out, module, "weight_shape", DT_I64, 1, (int64_t[]){ 2 }, shape, e) ||
-             put(out, module, "weight_packed", DT_I32, 2, (int64_t[]){ l->rows, words }, data, e);
-    mem_free(data);
-    return rc ? -1 : 0;
+    if (!ct_forms[f].packed)
+        return l->cols;
+    return l->args.type == QUANT_INT ? 4 * bits_words(l->cols, l->args.num_bits) : l->cols / 2;
 }
 
-/* Two E2M1 codes a byte, the even column low: the stream of 4 bits. Columns come in groups of 16 or 32. */
-static int put_packed_floats(struct saver *out, const char *module, const struct qtensor *q, struct err *e)
+int64_t ct_row_bytes(const struct quant_scheme *s, const struct grid_layout *l)
+{
+    enum ct_format f;
+    return ct_format_of(s, &f, NULL) ? 0 : row_bytes(f, l);
+}
+
+void ct_pack_rows(const struct quant_scheme *s, const struct qtensor *q, uint8_t *out)
 {
     const struct grid_layout *l = &q->layout;
-    int64_t bytes = l->cols / 2;
-    uint8_t *data = mem_big((size_t)l->rows, (size_t)bytes, e);
-    if (!data)
-        return -1;
-    for (int64_t r = 0; r < l->rows; r++)
-        bits_pack((const uint8_t *)q->codes + r * l->cols, l->cols, 4, 0, data + r * bytes);
-    int rc = put(out, module, "weight_packed", DT_U8, 2, (int64_t[]){ l->rows, bytes }, data, e);
-    mem_free(data);
+    const uint8_t *code = (const uint8_t *)q->codes;
+    enum ct_format f;
+    BUG_ON(ct_format_of(s, &f, NULL));
+    int64_t bytes = row_bytes(f, l);
+    bool is_int = l->args.type == QUANT_INT;
+    if (!ct_forms[f].packed)
+        memcpy(out, code, (size_t)(l->rows * l->cols));
+    for (int64_t r = 0; ct_forms[f].packed && r < l->rows; r++)
+        bits_pack(code + r * l->cols, l->cols, is_int ? l->args.num_bits : 4, is_int ? bias_of(&l->args) : 0,
+                  out + r * bytes);
+}
+
+static int open_codes(struct saver *out, const char *module, const char *tail, enum dtype t, int64_t rows,
+                      int64_t cols, struct err *e)
+{
+    char *name = mem_printf(e, "%s.%s", module, tail);
+    int rc = name ? saver_open(out, name, t, 2, (int64_t[]){ rows, cols }, e) : -1;
+    mem_free(name);
     return rc;
 }
 
-static int put_codes(struct saver *out, const char *module, enum ct_format f, const struct qtensor *q,
-                     struct err *e)
-{
-    const struct grid_layout *l = &q->layout;
-    bool is_int = l->args.type == QUANT_INT;
-    if (ct_forms[f].packed)
-        return is_int ? put_packed_codes(out, module, q, e) : put_packed_floats(out, module, q, e);
-    return put(out, module, "weight", is_int ? DT_I8 : DT_F8_E4M3, 2, (int64_t[]){ l->rows, l->cols },
-               q->codes, e);
-}
-
-int ct_pack(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
-            struct err *e)
+int ct_pack_begin(struct saver *out, const char *module, const struct quant_scheme *s,
+                  const struct grid_layout *l, struct err *e)
 {
     enum ct_format f;
-    if (ct_format_of(s, &f, e) || put_codes(out, module, f, q, e) || put_scale(out, module, q, e) ||
+    int64_t shape[2] = { l->rows, l->cols };
+    bool is_int = l->args.type == QUANT_INT;
+    if (ct_format_of(s, &f, e))
+        return -1;
+    int64_t bytes = row_bytes(f, l);
+    if (!ct_forms[f].packed)
+        return open_codes(out, module, "weight", is_int ? DT_I8 : DT_F8_E4M3, l->rows, l->cols, e);
+    if (!is_int)
+        return open_codes(out, module, "weight_packed", DT_U8, l->rows, bytes, e);
+    return put(out, module, "weight_shape", DT_I64, 1, (int64_t[]){ 2 }, shape, e) ||
+                   open_codes(out, module, "weight_packed", DT_I32, l->rows, bytes / 4, e)
+               ? -1
+               : 0;
+}
+
+int ct_pack_end(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
+                struct err *e)
+{
+    enum ct_format f;
+    if (saver_close(out, e) || ct_format_of(s, &f, e) || put_scale(out, module, q, e) ||
         put_global(out, module, q, e) || put_zero(out, module, f, q, e))
         return err_while(e, "packing %s", module);
     return 0;
 }
 
+/* Codes of a whole matrix, some rows at a time. */
+static int append_rows(struct saver *out, const struct quant_scheme *s, const struct qtensor *q,
+                       struct err *e)
+{
+    enum { PIECE = 1 << 20 };
+    const struct grid_layout *l = &q->layout;
+    int64_t bytes = ct_row_bytes(s, l), step = bytes < PIECE ? PIECE / bytes : 1;
+    step = step < l->rows ? step : l->rows;
+    uint8_t *data = mem_big((size_t)step, (size_t)bytes, e);
+    int rc = data ? 0 : -1;
+    for (int64_t r = 0; !rc && r < l->rows; r += step) {
+        struct qtensor part = *q;
+        part.codes = q->codes + r * l->cols;
+        part.layout.rows = l->rows - r < step ? l->rows - r : step;
+        ct_pack_rows(s, &part, data);
+        rc = saver_append(out, data, (uint64_t)(part.layout.rows * bytes), e);
+    }
+    mem_free(data);
+    return rc;
+}
+
+int ct_pack(struct saver *out, const char *module, const struct quant_scheme *s, const struct qtensor *q,
+            struct err *e)
+{
+    if (ct_pack_begin(out, module, s, &q->layout, e) || append_rows(out, s, q, e))
+        return err_while(e, "packing %s", module);
+    return ct_pack_end(out, module, s, q, e);
+}
+
 static int64_t code_bytes(enum ct_format f, const struct grid_layout *l)
 {
-    if (!ct_forms[f].packed)
-        return l->rows * l->cols;
-    return l->args.type == QUANT_INT ? 16 + 4 * l->rows * bits_words(l->cols, l->args.num_bits)
-                                     : l->rows * (l->cols / 2);
+    return l->rows * row_bytes(f, l) + (ct_forms[f].packed && l->args.type == QUANT_INT ? 16 : 0);
 }
 
 int64_t ct_packed_bytes(const struct quant_scheme *s, const struct grid_layout *l)

@@ -20,7 +20,7 @@ const struct grid *solve_begin(const struct gram *g, const float *w, const struc
 {
     BUG_ON(g && g->k != q->layout.cols);
     const struct grid *grid = grid_for(&q->layout.args, e);
-    if (!grid || rows_finite(w, q->layout.rows, q->layout.cols, e))
+    if (!grid || rows_finite(w, q->layout.rows, q->layout.cols, q->layout.row0, e))
         return NULL;
     if (grid->unit != 1) {
         err_set(e, ERR_UNBUILT, "grid %s rounds %d columns together, which no solver of this version can",

@@ -1,0 +1,148 @@
+/* digests.c - the end of a save as tasks that threads share: shards are written, and SHA-256 taken of what went in and of
+ * what came out. Each digest is of one file or tensor, so who took it never shows. */
+#include "stages/digests.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+struct task {
+    enum { SAVE, FILE_IN, TENSOR_IN } kind;
+    int64_t i;
+};
+struct tasks {
+    struct job *j;
+    struct task *task;
+    int64_t n;
+    struct err *err; /* [kernels_threads()]: of the first task that failed there */
+    int64_t *failed; /* the same: which task, or n */
+};
+
+static int digest_file(const struct job *j, struct input_file *f, struct err *e)
+{
+    char *path = path_join(j->load.checkpoint.dir, f->name, e);
+    int rc = path ? hash_file(path, f->sha256, e) : -1;
+    mem_free(path);
+    return rc;
+}
+
+static int digest_tensor(struct job *j, int64_t i, struct err *e)
+{
+    const struct tensor_source *t = &j->load.checkpoint.stored;
+    struct tensor_view v;
+    if (t->view(t->self, t->at(t->self, i)->name, &v, e))
+        return -1;
+    int rc = hash_bytes(v.data, (size_t)view_bytes(&v), j->inputs.tensor[i].sha256, e);
+    file_drop(v.data, (uint64_t)view_bytes(&v));
+    return rc;
+}
+
+static int do_task(struct job *j, const struct task *t, struct err *e)
+{
+    if (check_interrupt(e))
+        return -1;
+    switch (t->kind) {
+    case SAVE: return saver_task(j->saver, t->i, e);
+    case FILE_IN: return digest_file(j, &j->inputs.file[t->i], e);
+    case TENSOR_IN: return digest_tensor(j, t->i, e);
+    }
+    return -1;
+}
+
+static void run_task(void *arg, int64_t i)
+{
+    struct tasks *all = arg;
+    struct err e = { 0 };
+    int w = k_worker();
+    if (!do_task(all->j, &all->task[i], &e) || all->failed[w] <= i)
+        return;
+    all->failed[w] = i;
+    all->err[w] = e;
+}
+
+/* Files that a manifest lists: config.json, the small ones, the shards. */
+static int list_inputs(struct job *j, struct err *e)
+{
+    const struct checkpoint *c = &j->load.checkpoint;
+    struct input_digests *d = &j->inputs;
+    struct strs names = { 0 };
+    int rc = checkpoint_side_files(c, &names, e) || strs_add(&names, "config.json", e) ? -1 : 0;
+    for (size_t i = 0; !rc && i < c->shards.n; i++)
+        rc = strs_add(&names, c->shards.v[i], e);
+    strs_sort(&names);
+    d->file = rc ? NULL : mem_array(names.n, sizeof *d->file, e);
+    d->tensor = d->file ? mem_array((size_t)c->stored.count + 1, sizeof *d->tensor, e) : NULL;
+    for (size_t i = 0; d->tensor && i < names.n; i++) {
+        d->file[d->n_files++].name = names.v[i];
+        names.v[i] = NULL;
+    }
+    names.n = d->tensor ? 0 : names.n;
+    strs_release(&names);
+    return d->tensor ? 0 : -1;
+}
+
+/* What takes longest first: shards, whose end waits for the disk, and files of the input; then tensors. */
+static int64_t list_tasks(const struct job *j, int64_t n_save, struct task *t)
+{
+    int64_t n = 0, shards = 0, tensors = j->load.checkpoint.stored.count;
+    (void)saver_files(j->saver, &shards);
+    for (int64_t i = 0; i < shards; i++)
+        t[n++] = (struct task){ SAVE, i };
+    for (int64_t i = 0; i < j->inputs.n_files; i++)
+        t[n++] = (struct task){ FILE_IN, i };
+    for (int64_t i = shards; i < n_save; i++)
+        t[n++] = (struct task){ SAVE, i };
+    for (int64_t i = 0; i < tensors; i++)
+        t[n++] = (struct task){ TENSOR_IN, i };
+    return n;
+}
+
+static int first_failure(const struct tasks *all, int width, struct err *e)
+{
+    int first = 0;
+    for (int w = 1; w < width; w++)
+        if (all->failed[w] < all->failed[first])
+            first = w;
+    if (all->failed[first] == all->n)
+        return 0;
+    if (e)
+        *e = all->err[first];
+    return -1;
+}
+
+int digests_run(struct job *j, struct err *e)
+{
+    int64_t n_save = 0;
+    int width = kernels_threads();
+    if (list_inputs(j, e) || saver_end(j->saver, &n_save, e))
+        return -1;
+    struct tasks all = { .j = j };
+    size_t most = (size_t)(n_save + j->inputs.n_files + j->load.checkpoint.stored.count);
+    all.task = mem_array(most, sizeof *all.task, e);
+    all.err = mem_array((size_t)width, sizeof *all.err, e);
+    all.failed = mem_array((size_t)width, sizeof *all.failed, e);
+    int rc = all.task && all.err && all.failed ? 0 : -1;
+    if (!rc) {
+        all.n = list_tasks(j, n_save, all.task);
+        for (int w = 0; w < width; w++)
+            all.failed[w] = all.n;
+        k_parallel(all.n, run_task, &all);
+        rc = first_failure(&all, width, e) || saver_publish(j->saver, e) ? -1 : 0;
+    }
+    mem_free(all.task);
+    mem_free(all.err);
+    mem_free(all.failed);
+    return rc;
+}
+
+void digests_release(struct input_digests *d)
+{
+    for (int64_t i = 0; i < d->n_files; i++)
+        mem_free(d->file[i].name);
+    mem_free(d->file);
+    mem_free(d->tensor);
+    memset(d, 0, sizeof *d);
+}
