@@ -21,6 +21,8 @@ int64_t job_budget(const struct job *j)
     return j->calibrate ? j->calibrate->activation_budget : INT64_C(2) << 30;
 }
 
+bool job_calibrates(const struct job *j) { return j->needs_data || j->smooth.n > 0; }
+
 struct module_job *job_module(const struct job *j, const char *name)
 {
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
@@ -73,11 +75,13 @@ static int plan_finish(struct job *j, struct err *e)
     if (quantizer && !j->n_quantized)
         return err_set(e, ERR_INPUT, "%s: every module is ignored or unmatched; nothing would be quantized",
                        j->recipe->path);
-    if (j->needs_data && !j->calibrate)
+    if (smooth_check(j, e))
+        return -1;
+    if (job_calibrates(j) && !j->calibrate)
         return err_set(e, ERR_INPUT,
                        "%s: a modifier needs calibration data and the recipe has no calibrate stage",
                        j->recipe->path);
-    if (j->needs_data && !j->calibrate->dataset) {
+    if (job_calibrates(j) && !j->calibrate->dataset) {
         err_set(e, ERR_INPUT, "%s: a modifier needs calibration text, and none is named", j->recipe->path);
         return err_hint(e, "give --dataset FILE, or calibrate: { dataset: FILE } in the recipe");
     }
@@ -105,6 +109,7 @@ void job_release(struct job *j)
     dataset_release(&j->heldout);
     saver_free(j->saver);
     mem_free(j->module);
+    smooth_release(j);
     model_release(&j->load.model);
     checkpoint_close(&j->load.checkpoint);
     strs_release(&j->notes);

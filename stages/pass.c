@@ -70,7 +70,7 @@ done:
 
 static int stream_module(struct job *j, struct module_job *m, struct err *e)
 {
-    const struct tensor_source *t = &j->load.checkpoint.tensors;
+    const struct tensor_source *t = job_tensors(j);
     /* before w, which is larger: a plan counts w alone */
     if (fused_scale(j, m, NULL, e))
         return -1;
@@ -101,6 +101,8 @@ int stream_run(struct job *j, struct err *e)
 
 int pass_run(struct job *j, const char *spill_dir, struct err *e)
 {
+    if (smooth_run(j, spill_dir, e))
+        return -1;
     if (j->needs_data && calibrated_run(j, spill_dir, e))
         return -1;
     return stream_run(j, e); /* all of them, or those that the walk does not reach (embeddings) */
