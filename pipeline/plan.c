@@ -103,7 +103,7 @@ static void smooth_costs(const struct job *j, struct plan_cost *c)
         int64_t k = s->map.balance[0]->in, work = s->smoother->bytes(j, s);
         if (first_of_stage(j, i))
             c->forward += model_forward_flops(m, c->tokens, length);
-        if (s->smoother->needs_gram) {
+        if (s->smoother->needs_gram(j, s)) {
             c->gram += (double)c->tokens * (double)k * (double)k;
             c->work = max64(c->work, max64((int64_t)gram_bytes(k), 4 * k * k + work));
         } else

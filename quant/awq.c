@@ -136,6 +136,7 @@ struct search {
     float *e;      /* [unit_rows, k] */
     float *global; /* [matrices]: of the candidate, 0: none */
     const struct unit *now;
+    bool values; /* e is to hold Q(W s) / s, not its difference from W */
 };
 
 /* Cells of one row of cells: weights times scales, rounded, back, and the difference. */
@@ -172,7 +173,7 @@ static void round_cells(void *arg, int64_t i)
     }
     for (int64_t r = from; r < end; r++)
         for (int64_t c = 0; c < k; c++)
-            s->e[r * k + c] = s->e[r * k + c] / s->column[c] - w[r * k + c];
+            s->e[r * k + c] = s->e[r * k + c] / s->column[c] - (s->values ? 0.0f : w[r * k + c]);
 }
 
 static double unit_loss(struct search *s, int64_t u)
@@ -185,12 +186,12 @@ static double unit_loss(struct search *s, int64_t u)
 }
 
 /* A grid with one more scale over all cells takes it from the scaled weights of all matrices on such a grid. */
-static void use_candidate(struct search *s, int c)
+static void use_scales(struct search *s, const float *scale)
 {
     const struct awq_problem *p = s->p;
     float most = 0;
     for (int64_t i = 0; i < p->k; i++)
-        s->column[i] = s->scale[c * p->channels + p->channel[i]];
+        s->column[i] = scale[p->channel[i]];
     for (int m = 0; m < p->n; m++) {
         const struct awq_matrix *a = &p->matrix[m];
         if (!a->grid || !a->grid->global_scale)
@@ -286,7 +287,7 @@ struct state {
 /* The sum of candidate c goes on from unit `from` up to `to`, or until it exceeds limit. */
 static void go_on(struct search *s, struct state *t, int64_t from, int64_t to, double limit)
 {
-    use_candidate(s, t->index);
+    use_scales(s, s->scale + t->index * s->p->channels);
     for (int64_t i = from; i < to && !(t->loss > limit); i++)
         t->loss += unit_loss(s, unit_at(s->n_units, i));
     t->whole = to == s->n_units && !(t->loss > limit) && isfinite(t->loss);
@@ -341,5 +342,49 @@ int awq_search(const struct awq_problem *p, const struct gram *g, float *scales,
     }
     search_release(&s);
     mem_free(t);
+    return rc;
+}
+
+struct distance {
+    const float *a, *b;
+    int64_t n;
+    double sum[64];
+};
+
+static void distance_part(void *arg, int64_t part)
+{
+    struct distance *d = arg;
+    for (int64_t i = d->n * part / 64; i < d->n * (part + 1) / 64; i++) {
+        double x = (double)d->a[i] - (double)d->b[i];
+        d->sum[part] += x * x;
+    }
+}
+
+double awq_distance(int64_t n, const float *a, const float *b)
+{
+    struct distance d = { a, b, n, { 0 } };
+    double sum = 0;
+    k_parallel(64, distance_part, &d);
+    for (int i = 0; i < 64; i++)
+        sum += d.sum[i];
+    return sum;
+}
+
+int awq_round(const struct awq_problem *p, const float *scales, int matrix, float *out, struct err *e)
+{
+    struct search s = { .p = p, .values = true };
+    const struct awq_matrix *m = &p->matrix[matrix];
+    s.column = mem_array((size_t)p->k, sizeof *s.column, e);
+    s.global = mem_array((size_t)p->n, sizeof *s.global, e);
+    int rc = s.column && s.global ? 0 : -1;
+    if (!rc) {
+        struct unit all = { matrix, 0, m->rows };
+        use_scales(&s, scales);
+        s.e = out;
+        s.now = &all;
+        k_parallel((m->rows + m->layout->cell_rows - 1) / m->layout->cell_rows, round_cells, &s);
+    }
+    mem_free(s.column);
+    mem_free(s.global);
     return rc;
 }

@@ -49,5 +49,9 @@ void awq_scales(const struct awq_problem *p, const double *w_mean, const struct 
  * rounding and rows * k^2 multiply-adds a candidate. ERR_INPUT when no loss is finite. */
 int awq_search(const struct awq_problem *p, const struct gram *g, float *scales, struct awq_result *res,
                struct err *e);
+/* awq_round - out [rows, k] = Q(W s) / s of one matrix that has a grid; out may not overlap p's weights. ERR_NOMEM. */
+int awq_round(const struct awq_problem *p, const float *scales, int matrix, float *out, struct err *e);
+/* awq_distance - sum of (a - b)^2 over n values, in float64, in a fixed order. */
+double awq_distance(int64_t n, const float *a, const float *b);
 int64_t awq_bytes(const struct grid_layout *l); /* scratch of a search, for plans */
 #endif

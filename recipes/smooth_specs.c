@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 static const char *const duos[] = { "false", "true", "both", NULL };
+static const char *const searches[] = { "gram", "output", NULL };
 static const char *const algorithms[] = { "smoothquant", "log_equalization", NULL };
 
 #define MAPPINGS "Which layers are scaled and what balances them; by architecture when left out."
@@ -28,6 +29,13 @@ static const struct opt awq_table[] = {
       .at = offsetof(struct awq_options, offload_device),
       .flags = OPT_NULLABLE,
       .doc = "Where inputs are kept in llm-compressor, without effect here." },
+    { .name = "search",
+      .type = OPT_ENUM,
+      .at = offsetof(struct awq_options, search),
+      .words = searches,
+      .flags = OPT_NATIVE,
+      .doc =
+          "What a candidate is judged by. gram: the error of the balance layers' outputs, from the Gram matrix of their input; output: that of their parent's output, run again for each candidate, as llm-compressor does (its files mean this)." },
     { .name = "grouped_values",
       .type = OPT_BOOL,
       .at = offsetof(struct awq_options, grouped_values),

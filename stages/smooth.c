@@ -13,6 +13,7 @@
 struct smoothing {
     struct job *j;
     int stage;
+    struct walker *walker;
     struct channel_stats stats; /* of the group that is gathered; k == 0: none */
     struct gram gram;
 };
@@ -40,12 +41,13 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
 {
     struct smoothing *p = arg;
     const struct smooth_job *s = job_of(p, g);
-    if (!p->stats.k && (channel_stats_init(&p->stats, g->k, e) ||
-                        (s->smoother->needs_gram && gram_init(&p->gram, g->k, p->j->data.n, false, e))))
+    if (!p->stats.k &&
+        (channel_stats_init(&p->stats, g->k, e) ||
+         (s->smoother->needs_gram(p->j, s) && gram_init(&p->gram, g->k, p->j->data.n, false, e))))
         return -1;
     if (channel_stats_add(&p->stats, x, rows, ldx, e))
         return -1;
-    return s->smoother->needs_gram ? gram_add(&p->gram, chunk, x, rows, ldx, e) : 0;
+    return p->gram.k ? gram_add(&p->gram, chunk, x, rows, ldx, e) : 0;
 }
 
 static int find_scales(struct smoothing *p, struct smooth_job *s, const struct walk_group *g, struct err *e)
@@ -55,7 +57,7 @@ static int find_scales(struct smoothing *p, struct smooth_job *s, const struct w
     if (!rc && p->gram.k)
         rc = gram_finish(&p->gram, e);
     if (!rc)
-        rc = s->smoother->scales(p->j, s, g, &p->stats, p->gram.k ? &p->gram : NULL, scale, e);
+        rc = s->smoother->scales(p->j, s, p->walker, g, &p->stats, p->gram.k ? &p->gram : NULL, scale, e);
     if (!rc) {
         k_minmax(s->map.channels, scale, &s->result.least, &s->result.most);
         s->result.tokens = p->stats.rows;
@@ -98,6 +100,7 @@ static int run_stage(struct job *j, int stage, const char *spill_dir, struct err
     struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
+    p.walker = w;
     int rc = w ? walk_blocks(&p, w, e) : -1;
     walker_free(w);
     drop(&p);

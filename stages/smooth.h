@@ -14,9 +14,10 @@ struct job;
 struct smooth_job;
 /* A row of what smoothing modifiers are at run time. */
 struct smoother {
-    bool needs_gram;
-    /* out [mapping channels], and s->result; g: the group that the balance modules stand in, gram NULL unless needed. */
-    int (*scales)(const struct job *j, struct smooth_job *s, const struct walk_group *g,
+    bool quantizers; /* of use only where a later modifier quantizes a balance layer */
+    bool (*needs_gram)(const struct job *j, const struct smooth_job *s);
+    /* w: the walker that stops at g. out [mapping channels], and s->result; g: the group that the balance modules stand in, gram NULL unless needed. */
+    int (*scales)(const struct job *j, struct smooth_job *s, struct walker *w, const struct walk_group *g,
                   const struct channel_stats *c, const struct gram *gram, float *out, struct err *e);
     double (*flops)(const struct job *j, const struct smooth_job *s); /* of scales() */
     int64_t (*bytes)(const struct job *j, const struct smooth_job *s);

@@ -238,7 +238,7 @@ int smooth_check(struct job *j, struct err *e)
         const char *who = j->recipe->stage[o->stage].spec->name;
         if (check_tensors(j, &o->map, e))
             return err_while(e, "planning the mapping of %s", o->map.smooth->name);
-        if (o->smoother->needs_gram && !quantizes_any(j, &o->map)) {
+        if (o->smoother->quantizers && !quantizes_any(j, &o->map)) {
             if (job_note(j, e, "%s: nothing behind '%s' is quantized; it is not smoothed", who,
                          o->map.smooth->name))
                 return -1;

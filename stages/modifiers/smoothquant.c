@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-static int scales(const struct job *j, struct smooth_job *s, const struct walk_group *g,
+static int scales(const struct job *j, struct smooth_job *s, struct walker *w, const struct walk_group *g,
                   const struct channel_stats *c, const struct gram *gram, float *out, struct err *e)
 {
     const struct smoothquant_options *o = j->recipe->stage[s->stage].options;
@@ -12,6 +12,7 @@ static int scales(const struct job *j, struct smooth_job *s, const struct walk_g
           *most = mem_array((size_t)g->k, sizeof *most, e);
     int rc = range && most ? 0 : -1;
     (void)gram;
+    (void)w;
     if (!rc) {
         channel_stats_ranges(c, range);
         for (int i = 0; i < s->map.n; i++)
@@ -37,7 +38,13 @@ static int64_t bytes(const struct job *j, const struct smooth_job *s)
     return 32 * s->map.balance[0]->in;
 }
 
-static const struct smoother smoother = { false, scales, flops, bytes };
+static bool needs_gram(const struct job *j, const struct smooth_job *s)
+{
+    (void)j, (void)s;
+    return false;
+}
+
+static const struct smoother smoother = { false, needs_gram, scales, flops, bytes };
 
 static int plan(struct job *j, int index, struct err *e)
 {
