@@ -318,6 +318,56 @@ int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e)
     return 0;
 }
 
+static bool inside(const char *name, const char *parent)
+{
+    size_t n = strlen(parent);
+    return !strncmp(name, parent, n) && (!name[n] || name[n] == '.');
+}
+
+/* Does step i own matrices, and are they the parent's? */
+static bool owns(const struct walker *w, int i, const char *parent, bool *matrices)
+{
+    const struct step *s = w->plan.step[i];
+    *matrices = step_kinds[s->kind].matrices;
+    for (int k = 0; *matrices && k < STEP_PARTS; k++) {
+        const struct module *m = s->part[k] == P_NONE ? NULL : model_part(w->m, w->next, (int)s->part[k]);
+        if (m && inside(m->name, parent))
+            return true;
+    }
+    return false;
+}
+
+/* Is everything of the block inside the parent? */
+static bool is_block(const struct walker *w, const char *parent)
+{
+    for (int64_t i = w->m->first[w->next + 1]; i < w->m->first[w->next + 2]; i++)
+        if (!inside(w->m->module[i].name, parent))
+            return false;
+    return true;
+}
+
+int walker_replay(struct walker *w, const struct walk_group *g, const char *parent, int64_t chunk,
+                  struct walk_output *out, struct err *e)
+{
+    int from = w->plan.group[g->index].step, to = w->plan.n;
+    bool all = is_block(w, parent), matrices;
+    while (!all && to > from && !owns(w, to - 1, parent, &matrices))
+        to--;
+    BUG_ON(to == from);
+    if (load_chunk(w, chunk, w->plan.live[from], e))
+        return -1;
+    for (int i = from; i < to; i++) {
+        bool own = owns(w, i, parent, &matrices);
+        if (matrices && !own && !all)
+            continue; /* of a branch beside the parent */
+        if (step_kinds[w->plan.step[i]->kind].run(&w->run, w->plan.step[i], e))
+            return -1;
+    }
+    enum reg r = all ? REG_X : w->plan.step[to - 1]->out;
+    *out = (struct walk_output){ w->run.reg[r], w->run.t, config_width(w->m->config, r) };
+    return 0;
+}
+
 uint64_t walker_spilled(const struct walker *w) { return store_spilled(w->store); }
 
 void walker_free(struct walker *w)

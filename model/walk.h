@@ -51,6 +51,15 @@ int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e)
 /* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block); after the
  * epilogue what the head reads, [len, inputs of the head] (never more than hidden). */
 int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e);
+/* walker_replay - inside solve() of the mode true: one chunk again from the input of group g to the end of the module named
+ * `parent` (whose matrices may have been changed since), without a trace in what waits. out: its output [rows, width], or,
+ * where parent is the whole block, the residual stream behind it; valid until the walker is used again. */
+struct walk_output {
+    const float *x;
+    int64_t rows, width;
+};
+int walker_replay(struct walker *w, const struct walk_group *g, const char *parent, int64_t chunk,
+                  struct walk_output *out, struct err *e);
 uint64_t walker_spilled(const struct walker *w); /* bytes written to disk so far */
 void walker_free(struct walker *w);
 #endif

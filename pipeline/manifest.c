@@ -80,7 +80,7 @@ static void calibration(const struct job *j, struct jw *w)
 {
     const struct dataset *d = &j->data;
     jw_key(w, "calibration");
-    if (!j->needs_data) {
+    if (!job_calibrates(j)) {
         jw_null(w);
         return;
     }
@@ -114,7 +114,7 @@ static void output_tensors(const struct job *j, struct jw *w)
     jw_end_array(w);
 }
 
-static void module(const struct module_job *m, struct jw *w)
+static void module(const struct job *j, const struct module_job *m, struct jw *w)
 {
     const struct module_result *r = &m->result;
     jw_object(w);
@@ -124,6 +124,8 @@ static void module(const struct module_job *m, struct jw *w)
     jw_kstr(w, "grid", m->grid->name);
     jw_kstr(w, "solver", m->solver->name);
     jw_kstr(w, "observer", m->observer->name);
+    if (smooth_changes(j, m->module))
+        jw_kbool(w, "smoothed", true); /* errors are those of the scaled weights */
     jw_kreal(w, "weight_error", r->solve.weight_error);
     if (r->tokens) {
         jw_kint(w, "tokens_seen", r->tokens);
@@ -146,7 +148,7 @@ static void modules(const struct job *j, struct jw *w)
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
         if (j->module[i].scheme) {
             jw_key(w, j->module[i].module->name);
-            module(&j->module[i], w);
+            module(j, &j->module[i], w);
         }
     jw_end_object(w);
     jw_key(w, "kept");
@@ -181,6 +183,10 @@ static void predicate(const struct job *j, const struct run_report *r, struct jw
     jw_kstr(w, "container", j->container->name);
     output_tensors(j, w);
     jw_end_object(w);
+    if (j->smooth.n) {
+        jw_key(w, "smoothing");
+        smooth_json(j, w);
+    }
     modules(j, w);
     jw_key(w, "verification");
     if (r->verified)

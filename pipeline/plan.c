@@ -88,6 +88,42 @@ static void walk_cost(const struct job *j, struct plan_cost *c)
     c->scratch = 4 * model_scratch_floats(m, length);
 }
 
+static bool first_of_stage(const struct job *j, int64_t i)
+{
+    return !i || j->smooth.v[i - 1].stage != j->smooth.v[i].stage;
+}
+
+/* Each smoothing modifier walks the float model once, stopping at the groups of its mappings; scales are kept to the end. */
+static void smooth_costs(const struct job *j, struct plan_cost *c)
+{
+    const struct model *m = &j->load.model;
+    int64_t length = longest(&j->data), live = 0, want;
+    if (!j->smooth.n)
+        return;
+    c->tokens = j->data.tokens;
+    for (int64_t i = 0; i < j->smooth.n; i++) {
+        const struct smooth_job *s = &j->smooth.v[i];
+        int64_t k = s->map.balance[0]->in, work = s->smoother->bytes(j, s);
+        if (first_of_stage(j, i))
+            c->forward += model_forward_flops(m, c->tokens, length);
+        if (s->smoother->needs_gram(j, s)) {
+            c->gram += (double)c->tokens * (double)k * (double)k;
+            c->work = max64(c->work, max64((int64_t)gram_bytes(k), 4 * k * k + work));
+        } else
+            c->work = max64(c->work, work);
+        c->solve += s->smoother->flops(j, s);
+        c->fixed += smoothed_bytes(&s->map);
+    }
+    for (int64_t b = 0; b < m->n_blocks; b++) {
+        c->block = max64(c->block, model_block_bytes(m, b));
+        live = max64(live, model_live_floats(m, b));
+    }
+    want = 4 * live * c->tokens;
+    c->store = max64(c->store, want < job_budget(j) ? want : job_budget(j));
+    c->spill = max64(c->spill, want - c->store);
+    c->scratch = max64(c->scratch, 4 * model_scratch_floats(m, length));
+}
+
 /* Two walkers side by side, each with half of the budget; then both heads and the logits of one window. */
 static int64_t verify_cost(const struct job *j)
 {
@@ -144,6 +180,7 @@ void plan_cost(const struct job *j, struct plan_cost *out)
     else
         out->block = largest;
     group_costs(j, out);
+    smooth_costs(j, out);
     out->quantize = out->fixed + out->block + out->work + out->store + out->scratch;
     out->verify = j->verify ? out->fixed + verify_cost(j) : 0;
     out->peak = max64(out->quantize, out->verify);
@@ -193,11 +230,11 @@ int plan_text(const struct job *j, const struct plan_cost *c, struct buf *out, s
                           j->recipe->output ? j->recipe->output : "(not said)", j->container->name);
     for (size_t i = 0; !rc && i < j->recipe->n; i++)
         rc = buf_printf(out, e, "  %zu. %s\n", i + 1, j->recipe->stage[i].spec->name);
-    rc = rc || modules_text(j, out, e);
+    rc = rc || smooth_text(j, out, e) || modules_text(j, out, e);
     rc = rc || buf_printf(out, e, "\n%zu of %lld modules are quantized; %s in, %s out\n", j->n_quantized,
                           (long long)m->n_modules, num_human_bytes((double)c->bytes_in, a),
                           num_human_bytes((double)c->bytes_out, b));
-    if (!rc && j->needs_data)
+    if (!rc && job_calibrates(j))
         rc = buf_printf(out, e, "calibration: %lld tokens in %lld sequences, sequential: %s\n",
                         (long long)c->tokens, (long long)j->data.n, walk_mode_words[j->mode]);
     rc = rc || buf_printf(out, e, "work: forward %.3g, Gram %.3g, factor %.3g, solve %.3g FLOP\n", c->forward,
@@ -281,6 +318,10 @@ void plan_json(const struct job *j, const struct plan_cost *c, struct jw *w)
     jw_kreal(w, "flop_factor", c->factor);
     jw_kreal(w, "flop_solve", c->solve);
     jw_end_object(w);
+    if (j->smooth.n) {
+        jw_key(w, "smoothing");
+        smooth_json(j, w);
+    }
     jw_key(w, "modules");
     jw_array(w);
     for (int64_t i = 0; i < j->load.model.n_modules; i++)

@@ -143,8 +143,10 @@ int remeasure(const char *dir, const char *model, const char *text, const struct
     const struct json *recorded = json_get(json_get(predicate, "verification"), "modules");
     struct pair p = { 0 };
     int rc = open_pair(dir, model, &p, e);
-    for (int64_t i = 0; !rc && i < p.base.n_modules; i++)
-        p.wanted[i] = json_get(modules, p.base.module[i].name) != NULL;
+    for (int64_t i = 0; !rc && i < p.base.n_modules; i++) {
+        const struct json *row = json_get(modules, p.base.module[i].name);
+        p.wanted[i] = row && !json_get(row, "smoothed"); /* those were measured against scaled weights */
+    }
     if (!rc && recorded)
         rc = weight_errors(&p.base, &p.q, p.wanted, p.metric, e);
     if (!rc && recorded)

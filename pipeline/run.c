@@ -227,7 +227,7 @@ int run_text(const struct job *j, const struct run_report *r, struct buf *out, s
                           (long long)j->load.model.n_modules);
     rc = rc || buf_printf(out, e, "  tensors               %s before, %s after (with all files)\n",
                           num_human_bytes((double)r->bytes_in, a), num_human_bytes((double)r->bytes_out, b));
-    if (!rc && j->needs_data)
+    if (!rc && job_calibrates(j))
         rc = buf_printf(
             out, e,
             "  calibration           %lld tokens in %lld sequences\n  weighted error        %.6g (sum over modules)\n",

@@ -226,6 +226,8 @@ int build_stage(struct builder *b, const struct stage_spec *spec, const struct n
         return -1;
     d.stage = add_stage(b->r, spec, at, e);
     int rc = d.stage ? 0 : -1;
+    if (!rc && spec == &spec_awq && !b->r->native)
+        ((struct awq_options *)d.stage->options)->search = AWQ_SEARCH_OUTPUT; /* what the peer does */
     if (!rc && options && !node_is_null(options) && options->kind != NODE_MAP)
         rc = err_at(e, ERR_INPUT, options->at, "%s: found %s, expected a mapping of options", spec->name,
                     node_what(options));

@@ -32,6 +32,21 @@ struct gptq_options {
     int damping;           /* enum: fixed, auto */
     char *batched_quantization;
 };
+enum awq_search_word { AWQ_SEARCH_GRAM, AWQ_SEARCH_OUTPUT };
+enum awq_duo_word { AWQ_DUO_FALSE, AWQ_DUO_TRUE, AWQ_DUO_BOTH };
+struct awq_options {
+    const struct node *mappings; /* mapping_rules_read; NULL: of the architecture */
+    int duo_scaling;             /* enum awq_duo_word */
+    int64_t n_grid;
+    char *offload_device;
+    bool grouped_values;
+    int search; /* enum awq_search_word */
+};
+struct smoothquant_options {
+    const struct node *mappings, *ignore;
+    double smoothing_strength;
+    int algorithm; /* enum: smoothquant, log_equalization */
+};
 struct rtn_options {
     int none; /* all of its options are the shared ones */
 };

@@ -12,16 +12,14 @@
 /* One struct serves all of them: nobody reads the values yet but the checks of range and spelling. */
 struct peer_options {
     const struct node *mappings, *norm_mappings, *scheduler_args, *ignore, *targets, *sparsity_profile;
-    int64_t n_grid, block_size, iters, batch_size, transform_block_size;
-    double smoothing_strength, sparsity, init_sparsity, final_sparsity, dampening_frac, lr, owl_m, owl_lmbda;
-    int duo, algorithm, transform_type;
-    char *offload_device, *mask_structure, *update_scheduler, *precision, *report_path, *device_ids;
+    int64_t block_size, iters, batch_size, transform_block_size;
+    double sparsity, init_sparsity, final_sparsity, dampening_frac, lr, owl_m, owl_lmbda;
+    int transform_type;
+    char *mask_structure, *update_scheduler, *precision, *report_path, *device_ids;
     struct strs rotations;
     bool preserve_sparsity_mask, randomize, learnable, leave_enabled, apply_globally, compile,
         disable_opt_rtn, offload_hessians;
 };
-static const char *const duos[] = { "false", "true", "both", NULL };
-static const char *const algorithms[] = { "smoothquant", "log_equalization", NULL };
 static const char *const transforms[] = { "hadamard", "random-hadamard", "random-matrix", NULL };
 
 #define S     peer_options
@@ -51,39 +49,6 @@ static const char *const transforms[] = { "hadamard", "random-hadamard", "random
         .name = NULL \
     }
 
-static const struct opt awq_table[] = {
-    NODE("mappings", mappings, "Smooth layer and balance layers; by architecture when left out."),
-    { .name = "duo_scaling",
-      .type = OPT_ENUM,
-      .at = AT(duo),
-      .def = 1,
-      .words = duos,
-      .doc = "Use weights as well as activations in the scales." },
-    INT("n_grid", n_grid, 20, 2, 10000, "points", "Ratios that are tried; at least 3 with duo_scaling."),
-    STR("offload_device", offload_device, NULL, "Where inputs are kept in llm-compressor."),
-    END,
-};
-static const struct opt_gone awq_gone[] = {
-    { "max_chunk_memory", "was removed in llm-compressor 0.6" },
-    { "sequential_targets", "was removed in llm-compressor 0.11; blocks come from the architecture's table" },
-    { NULL, NULL },
-};
-static const struct opt smooth_table[] = {
-    NODE("mappings", mappings, "Balance layers and smooth layer; by architecture when left out."),
-    REAL("smoothing_strength", smoothing_strength, 0.5, 0, 1,
-         "Share of the range that moves into the weights."),
-    { .name = "algorithm",
-      .type = OPT_ENUM,
-      .at = AT(algorithm),
-      .words = algorithms,
-      .doc = "How scales follow from ranges." },
-    NODE("ignore", ignore, "Layers that are left out."),
-    END,
-};
-static const struct opt_gone smooth_gone[] = {
-    { "calibration_function", "is a Python object and of no use in a recipe" },
-    { NULL, NULL },
-};
 static const struct opt sparsegpt_table[] = {
     REAL("sparsity", sparsity, 0.5, 0, 1, "Share of weights that become zero."),
     STR("mask_structure", mask_structure, "0:0", "N:M, or 0:0 for none."),
@@ -167,7 +132,7 @@ static const struct opt imatrix_table[] = { NODE("ignore", ignore, "Modules that
 int specs_check(const struct stage_spec *spec, const void *options, const struct node *map, struct src_pos at,
                 struct err *e)
 {
-    const struct peer_options *o = options;
+    const struct awq_options *o = options;
     const struct gptq_options *g = options;
     const struct node *n = node_get(map, spec == &spec_gptq ? "batched_quantization" : "n_grid");
     int64_t count = 0;
@@ -176,7 +141,7 @@ int specs_check(const struct stage_spec *spec, const void *options, const struct
         return err_at(e, ERR_INPUT, n ? n->at : at,
                       "batched_quantization: found '%.40s', expected auto, null or an integer above 0",
                       g->batched_quantization);
-    if (spec == &spec_awq && o->duo && o->n_grid < 3)
+    if (spec == &spec_awq && o->duo_scaling && o->n_grid < 3)
         return err_at(e, ERR_INPUT, n ? n->at : at,
                       "n_grid: found %lld with duo_scaling, expected an integer in [3, 10000] points",
                       (long long)o->n_grid);
@@ -186,12 +151,6 @@ int specs_check(const struct stage_spec *spec, const void *options, const struct
 #define SPEC(id, n, d, t, g, q, data, smooth)                                                            \
     const struct stage_spec id = { n, "",      STAGE_MODIFIER, d,     t, g, sizeof(struct peer_options), \
                                    q, UNBUILT, data,           smooth }
-SPEC(spec_awq, "AWQModifier", "Scales channels by activation-aware search (arXiv:2306.00978).", awq_table,
-     awq_gone, false, true, true);
-SPEC(spec_smoothquant, "SmoothQuantModifier", "Moves activation outliers into weights (arXiv:2211.10438).",
-     smooth_table, smooth_gone, false, true, true);
-SPEC(spec_logeq, "LogarithmicEqualizationModifier", "SmoothQuant with logarithmic scales (an old name).",
-     smooth_table, smooth_gone, false, true, true);
 SPEC(spec_sparsegpt, "SparseGPTModifier", "One-shot pruning with the Hessian (arXiv:2301.00774).",
      sparsegpt_table, NULL, false, true, false);
 SPEC(spec_wanda, "WandaPruningModifier", "Pruning by weight times activation norm (arXiv:2306.11695).",

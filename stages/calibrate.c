@@ -46,7 +46,7 @@ int64_t calibrate_length(const struct job *j)
 
 int calibrate_load(struct job *j, struct err *e)
 {
-    if (!j->needs_data)
+    if (!job_calibrates(j))
         return 0;
     const struct calibrate_options *c = j->calibrate;
     struct dataset_options o = { .path = c->dataset,

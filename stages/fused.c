@@ -157,7 +157,7 @@ static float largest(const float *w, int64_t n, float most)
 static int absmax_of(const struct job *j, const struct module_job *m, const struct walk_group *g, float *most,
                      struct err *e)
 {
-    const struct tensor_source *t = &j->load.checkpoint.tensors;
+    const struct tensor_source *t = job_tensors(j);
     int64_t rows = m->module->out, cols = m->module->in;
     for (int i = 0; g && i < g->n; i++)
         if (g->module[i] == m->module) {

@@ -21,6 +21,8 @@ int64_t job_budget(const struct job *j)
     return j->calibrate ? j->calibrate->activation_budget : INT64_C(2) << 30;
 }
 
+bool job_calibrates(const struct job *j) { return j->needs_data || j->smooth.n > 0; }
+
 struct module_job *job_module(const struct job *j, const char *name)
 {
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
@@ -65,13 +67,13 @@ static int plan_unread(struct job *j, struct err *e)
 /* Without its architecture a model can not be run: not for calibration, not for held-out text. */
 static int refuse_walk(const struct job *j, struct err *e)
 {
-    if (j->load.model.arch || (!j->needs_data && !(j->verify && j->verify->dataset)))
+    if (j->load.model.arch || (!job_calibrates(j) && !(j->verify && j->verify->dataset)))
         return 0;
     if (e)
         *e = j->load.why;
     err_while(
         e, "%s",
-        j->needs_data
+        job_calibrates(j)
             ? "planning a modifier that runs the model over calibration text"
             : "planning verify with a dataset, which runs the model; without one, weights are measured");
     return err_hint(
@@ -92,11 +94,13 @@ static int plan_finish(struct job *j, struct err *e)
                        j->recipe->path);
     if (refuse_walk(j, e))
         return -1;
-    if (j->needs_data && !j->calibrate)
+    if (smooth_check(j, e))
+        return -1;
+    if (job_calibrates(j) && !j->calibrate)
         return err_set(e, ERR_INPUT,
                        "%s: a modifier needs calibration data and the recipe has no calibrate stage",
                        j->recipe->path);
-    if (j->needs_data && !j->calibrate->dataset) {
+    if (job_calibrates(j) && !j->calibrate->dataset) {
         err_set(e, ERR_INPUT, "%s: a modifier needs calibration text, and none is named", j->recipe->path);
         return err_hint(e, "give --dataset FILE, or calibrate: { dataset: FILE } in the recipe");
     }
@@ -125,6 +129,7 @@ void job_release(struct job *j)
     saver_free(j->saver);
     digests_release(&j->inputs);
     mem_free(j->module);
+    smooth_release(j);
     model_release(&j->load.model);
     checkpoint_close(&j->load.checkpoint);
     strs_release(&j->notes);

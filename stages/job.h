@@ -13,6 +13,7 @@
 #include "quant/solver.h"
 #include "recipes/match.h"
 #include "recipes/recipe.h"
+#include "stages/smooth.h"
 #include "text/dataset.h"
 
 /* What became of one quantized module; all of it goes into the manifest. */
@@ -71,7 +72,8 @@ struct job {
     struct module_job *module; /* [load.model.n_modules] */
     size_t n_quantized;
     bool allow_unmatched;
-    bool needs_data; /* some module needs a Gram matrix or importance */
+    bool needs_data;            /* some module needs a Gram matrix or importance */
+    struct smooth_state smooth; /* what is scaled before anything is quantized */
     enum walk_mode mode;
     const struct calibrate_options *calibrate; /* NULL: no such stage */
     const struct verify_options *verify;       /* NULL: no such stage */
@@ -98,6 +100,9 @@ void job_release(struct job *j);
 int job_note(struct job *j, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
 /* job_budget - bytes of activations held in memory: the calibrate stage's, or the default. */
 int64_t job_budget(const struct job *j);
+bool job_calibrates(const struct job *j); /* calibration text is read: a quantizer or smoothing needs it */
+/* job_tensors - the weights that are quantized and saved: those of the checkpoint, with the scales of smoothing. */
+const struct tensor_source *job_tensors(const struct job *j);
 struct module_job *job_module(const struct job *j, const char *name); /* NULL */
 
 /* job_plan reads the texts, too: their mistakes come to light before anything is computed, and costs are exact. */

@@ -76,6 +76,8 @@ done:
 
 int pass_run(struct job *j, const char *spill_dir, struct err *e)
 {
+    if (smooth_run(j, spill_dir, e))
+        return -1;
     if (j->needs_data && calibrated_run(j, spill_dir, e))
         return -1;
     return stream_run(j, e); /* all of them, or those that the walk does not reach (embeddings) */

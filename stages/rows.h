@@ -4,6 +4,7 @@
 #include "stages/job.h"
 
 extern const struct stage stage_load, stage_calibrate, stage_gptq, stage_rtn, stage_verify, stage_save;
+extern const struct stage stage_awq, stage_smoothquant, stage_logeq;
 
 /* plan_targets - matches the modifier's quant_config against the modules and fills scheme, grid, layout, observer of each
  * that it means; `fill` sets what is the modifier's own (solver, options). Modules claimed twice are an error. */

@@ -152,6 +152,10 @@ static int copy_tensors(struct job *j, struct err *e)
             at++;
         if (at < taken.n && !strcmp(taken.v[at], info->name))
             continue;
+        if (smoothed_changes(j->smooth.tensors, info->name)) {
+            rc = smooth_save(j, info->name, e);
+            continue;
+        }
         struct tensor_view v;
         rc = t->view(t->self, info->name, &v, e) || refuse_not_finite(j, &read, &v, info->name, e) ||
                      saver_put_view(j->saver, info->name, &v, e)

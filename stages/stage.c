@@ -4,5 +4,6 @@
 #include <stddef.h>
 
 const struct stage *const stages[] = {
-    &stage_load, &stage_calibrate, &stage_gptq, &stage_rtn, &stage_verify, &stage_save, NULL,
+    &stage_load,        &stage_calibrate, &stage_gptq,   &stage_rtn,  &stage_awq,
+    &stage_smoothquant, &stage_logeq,     &stage_verify, &stage_save, NULL,
 };

@@ -82,7 +82,7 @@ static void strip_of(const struct stream *s, int64_t k, int64_t *row, int64_t *r
 
 static int read_strip(const struct stream *s, int64_t k, float *w, struct err *e)
 {
-    const struct tensor_source *t = &s->j->load.checkpoint.tensors;
+    const struct tensor_source *t = job_tensors(s->j);
     int64_t row, rows;
     strip_of(s, k, &row, &rows);
     return t->read_f32(t->self, s->m->module->tensor, row, rows, w, e);
@@ -276,7 +276,7 @@ static int stream_strips(struct job *j, struct module_job *m, struct err *e)
 
 static int stream_whole(struct job *j, struct module_job *m, struct err *e)
 {
-    const struct tensor_source *t = &j->load.checkpoint.tensors;
+    const struct tensor_source *t = job_tensors(j);
     float *w = mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
     int rc = w ? t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e) : -1;
     if (!rc)

@@ -99,9 +99,9 @@ ok "is named" says err "$work/none"
 run 2 "a modifier with a typing error" sh -c "printf 'version: 1\nstages:\n  - GTPQModifier: {scheme: W4A16}\n' >'$work/r.yaml'; '$qpipe' plan '$work/r.yaml' --model '$tiny'"
 ok "has line and column" says err "r.yaml:3:5:"
 ok "and the nearest name" says err "did you mean 'GPTQModifier'?"
-printf 'version: 1\nstages:\n  - AWQModifier: {scheme: W4A16}\n' >"$work/r.yaml"
+printf 'version: 1\nstages:\n  - AutoRoundModifier: {scheme: W4A16}\n' >"$work/r.yaml"
 run 6 "a modifier that is not built yet" "$qpipe" plan "$work/r.yaml" --model "$tiny"
-ok "is named" says err AWQModifier
+ok "is named" says err AutoRoundModifier
 run 2 "a number that YAML 1.1 would misread" sh -c "printf 'version: 1\nstages:\n  - calibrate: {samples: 0100}\n' >'$work/r.yaml'; '$qpipe' plan '$work/r.yaml' --model '$tiny'"
 ok "is explained" says err "octal"
 if [ -c /dev/full ]; then

@@ -1,0 +1,225 @@
+/* smooth.c - the pass of a smoothing modifier: the float model is walked once, and at each group that a mapping balances the
+ * scales are found from its inputs and weights. The function of the model does not change, so the walk goes on with the
+ * weights as they were; what runs behind (further modifiers, quantizers, save) reads tensors through the scales. */
+#include "stages/smooth.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernels/kernels.h"
+#include "stages/rows.h"
+
+#include <string.h>
+
+struct smoothing {
+    struct job *j;
+    int stage;
+    struct walker *walker;
+    struct channel_stats stats; /* of the group that is gathered; k == 0: none */
+    struct gram gram;
+};
+
+static struct smooth_job *job_of(const struct smoothing *p, const struct walk_group *g)
+{
+    for (int64_t i = 0; i < p->j->smooth.n; i++) {
+        struct smooth_job *s = &p->j->smooth.v[i];
+        if (s->stage == p->stage && s->map.block == g->block && s->map.balance[0]->group == g->index)
+            return s;
+    }
+    return NULL;
+}
+
+static bool wants(void *arg, const struct walk_group *g) { return job_of(arg, g) != NULL; }
+
+static void drop(struct smoothing *p)
+{
+    channel_stats_release(&p->stats);
+    gram_release(&p->gram);
+}
+
+static int input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                 int64_t ldx, struct err *e)
+{
+    struct smoothing *p = arg;
+    const struct smooth_job *s = job_of(p, g);
+    if (!p->stats.k &&
+        (channel_stats_init(&p->stats, g->k, e) ||
+         (s->smoother->needs_gram(p->j, s) && gram_init(&p->gram, g->k, p->j->data.n, false, e))))
+        return -1;
+    if (channel_stats_add(&p->stats, x, rows, ldx, e))
+        return -1;
+    return p->gram.k ? gram_add(&p->gram, chunk, x, rows, ldx, e) : 0;
+}
+
+static int find_scales(struct smoothing *p, struct smooth_job *s, const struct walk_group *g, struct err *e)
+{
+    float *scale = mem_array((size_t)s->map.channels, sizeof *scale, e);
+    int rc = scale ? 0 : -1;
+    if (!rc && p->gram.k)
+        rc = gram_finish(&p->gram, e);
+    if (!rc)
+        rc = s->smoother->scales(p->j, s, p->walker, g, &p->stats, p->gram.k ? &p->gram : NULL, scale, e);
+    if (!rc) {
+        k_minmax(s->map.channels, scale, &s->result.least, &s->result.most);
+        s->result.tokens = p->stats.rows;
+        rc = smoothed_add(p->j->smooth.tensors, &s->map, scale, e);
+    }
+    mem_free(scale);
+    return rc ? err_while(e, "smoothing %s", s->map.smooth->name) : 0;
+}
+
+static int solve(void *arg, const struct walk_group *g, struct err *e)
+{
+    struct smoothing *p = arg;
+    int rc = find_scales(p, job_of(p, g), g, e);
+    drop(p);
+    return rc;
+}
+
+/* Blocks behind the last mapping need not be walked. */
+static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
+{
+    struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve };
+    int64_t last = 0;
+    int rc = 0;
+    for (int64_t i = 0; i < p->j->smooth.n; i++)
+        if (p->j->smooth.v[i].stage == p->stage && p->j->smooth.v[i].map.block > last)
+            last = p->j->smooth.v[i].map.block;
+    progress_start("smooth", last + 1, "blocks");
+    for (int64_t b = 0; !rc && b <= last; b++) {
+        rc = walker_block(w, b, WALK_TRUE, &hooks, e);
+        if (!rc)
+            progress_at(b + 1, NULL);
+    }
+    progress_end();
+    return rc;
+}
+
+static int run_stage(struct job *j, int stage, const char *spill_dir, struct err *e)
+{
+    struct smoothing p = { .j = j, .stage = stage };
+    struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
+    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
+    struct walker *w = walker_new(&j->load.model, &c, &o, e);
+    p.walker = w;
+    int rc = w ? walk_blocks(&p, w, e) : -1;
+    walker_free(w);
+    drop(&p);
+    return rc ? err_while(e, "running stage %d (%s)", stage + 1, j->recipe->stage[stage].spec->name) : 0;
+}
+
+int smooth_run(struct job *j, const char *spill_dir, struct err *e)
+{
+    if (!j->smooth.n)
+        return 0;
+    j->smooth.tensors = smoothed_new(&j->load.checkpoint.tensors, e);
+    if (!j->smooth.tensors)
+        return -1;
+    j->load.model.tensors = smoothed_source(j->smooth.tensors);
+    for (size_t i = 0; i < j->recipe->n; i++) {
+        bool any = false;
+        for (int64_t k = 0; k < j->smooth.n; k++)
+            any = any || j->smooth.v[k].stage == (int)i;
+        if (any && run_stage(j, (int)i, spill_dir, e))
+            return -1;
+    }
+    return 0;
+}
+
+const struct tensor_source *job_tensors(const struct job *j)
+{
+    return j->smooth.tensors ? smoothed_source(j->smooth.tensors) : &j->load.checkpoint.tensors;
+}
+
+void smooth_release(struct job *j)
+{
+    mem_free(j->smooth.v);
+    smoothed_free(j->smooth.tensors);
+    memset(&j->smooth, 0, sizeof j->smooth);
+}
+
+bool smooth_changes(const struct job *j, const struct module *m)
+{
+    for (int64_t i = 0; i < j->smooth.n; i++) {
+        const struct mapping *p = &j->smooth.v[i].map;
+        for (int k = 0; k < p->n; k++)
+            if (p->balance[k] == m)
+                return true;
+        if (p->smooth == m)
+            return true;
+    }
+    return false;
+}
+
+int smooth_save(struct job *j, const char *tensor, struct err *e)
+{
+    const struct tensor_source *t = job_tensors(j);
+    const struct tensor_info *info = t->find(t->self, tensor);
+    int64_t n = 1;
+    for (int d = 0; d < info->rank; d++)
+        n *= info->dim[d];
+    float *x = mem_big((size_t)n, sizeof *x, e);
+    int rc = x ? t->read_f32(t->self, tensor, 0, info->rank ? info->dim[0] : 1, x, e) : -1;
+    if (!rc && !k_all_finite(n, x))
+        rc =
+            err_set(e, ERR_INPUT, "%s: tensor '%s' holds a value that is not finite, or not behind its scale",
+                    j->recipe->model, tensor);
+    if (!rc) {
+        dtype_from_f32(info->dtype, x, n, x); /* never wider than float32: in place */
+        rc = saver_put(j->saver, tensor, info->dtype, info->rank, info->dim, x, e);
+    }
+    mem_free(x);
+    return rc;
+}
+
+static void mapping_json(const struct job *j, const struct smooth_job *s, struct jw *w)
+{
+    const struct smooth_result *r = &s->result;
+    jw_object(w);
+    jw_kstr(w, "modifier", j->recipe->stage[s->stage].spec->name);
+    jw_kstr(w, "kind", mapping_words[s->map.kind]);
+    jw_kstr(w, "smooth", s->map.smooth->name);
+    jw_key(w, "balance");
+    jw_array(w);
+    for (int i = 0; i < s->map.n; i++)
+        jw_str(w, s->map.balance[i]->name);
+    jw_end_array(w);
+    jw_kint(w, "channels", s->map.channels);
+    if (r->tokens) {
+        jw_kint(w, "tokens_seen", r->tokens);
+        jw_kreal(w, "scale_least", (double)r->least);
+        jw_kreal(w, "scale_most", (double)r->most);
+    }
+    if (r->searched) {
+        jw_kreal(w, "ratio", r->ratio);
+        jw_kbool(w, "duo_scaling", r->duo);
+        jw_kreal(w, "loss_before", r->before);
+        jw_kreal(w, "loss_after", r->after);
+    }
+    jw_end_object(w);
+}
+
+void smooth_json(const struct job *j, struct jw *w)
+{
+    jw_array(w);
+    for (int64_t i = 0; i < j->smooth.n; i++)
+        mapping_json(j, &j->smooth.v[i], w);
+    jw_end_array(w);
+}
+
+int smooth_text(const struct job *j, struct buf *out, struct err *e)
+{
+    int rc = j->smooth.n ? buf_str(out, "\nsmoothing\n", e) : 0;
+    for (int64_t i = 0; !rc && i < j->smooth.n; i++) {
+        const struct mapping *p = &j->smooth.v[i].map;
+        rc = buf_printf(out, e, "  %-44s %-6s ->", p->smooth->name, mapping_words[p->kind]);
+        for (int k = 0; !rc && k < p->n; k++) {
+            const char *dot = strrchr(p->balance[k]->name, '.');
+            rc = buf_printf(out, e, "%s %s", k ? "," : "", dot ? dot + 1 : p->balance[k]->name);
+        }
+        rc = rc || buf_printf(out, e, " (%lld channels, stage %d)\n", (long long)p->channels,
+                              j->smooth.v[i].stage + 1)
+                 ? -1
+                 : 0;
+    }
+    return rc ? -1 : 0;
+}
