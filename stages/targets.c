@@ -1,4 +1,5 @@
 /* targets.c - what every quantizing modifier plans alike: which modules it means, on which grid, and why it can not. */
+#include "stages/activations.h"
 #include "stages/rows.h"
 
 #include "base/mem.h"
@@ -103,17 +104,11 @@ int scheme_error(const struct module_job *m, const struct err *why, struct err *
 static int fill_grid(struct job *j, struct module_job *m, const struct config_group *g, struct err *e)
 {
     struct err why = { 0 };
-    if (plan_grid(m, g, &why))
+    if (plan_grid(m, g, &why) || activations_plan(j, m, g->name, &why))
         return scheme_error(m, &why, e);
     if (!strcmp(m->module->classes[0], "Embedding") &&
         job_note(j, e, "'%s' is a quantized embedding, which transformers 5.17 can not load",
                  m->module->name))
-        return -1;
-    if (g->scheme.has_input &&
-        job_note(
-            j, e,
-            "config group '%s' quantizes activations: the runtime does; verify and eval measure its weights only",
-            g->name))
         return -1;
     return refuse_tied(j, m, e);
 }
@@ -150,9 +145,7 @@ int plan_targets(struct job *j, int index,
 {
     const struct quant_config *q;
     const struct model *model = &j->load.model;
-    if (j->recipe->stage[index].quant && j->recipe->stage[index].quant->has_kv_cache)
-        return err_at(e, ERR_UNBUILT, j->recipe->stage[index].at, "kv_cache_scheme is not built yet");
-    if (inherit(j, index, &q, e))
+    if (cache_plan(j, index, e) || inherit(j, index, &q, e))
         return -1;
     struct match_result *r = mem_array((size_t)model->n_modules, sizeof *r, e);
     if (!r)
