@@ -76,6 +76,28 @@ void k_logprob_rows(int64_t n, int64_t v, const float *logits, int64_t ld, const
 /* k_kl_rows - KL(p || q) of each row, natural log: p, q logits [n, v], float64 sums in 16 lanes. */
 void k_kl_rows(int64_t n, int64_t v, const float *p, int64_t ldp, const float *q, int64_t ldq, double *kl);
 
+/* k_fake_quantize - y = x rounded to a number format and back, n rows of d, as compressed-tensors' fake_quantize in float32:
+ * (round(clamp(x / scale + zero)) - zero) * scale. Scales are given, or those of the values that share one. A NaN or an
+ * infinity makes all values of its cell NaN. x and y may be the same. */
+enum k_fake_number { K_FAKE_INT, K_FAKE_E4M3_NUMBER, K_FAKE_E2M1 };
+enum k_fake_from {
+    K_FAKE_GIVEN, /* scale, zero */
+    K_FAKE_FLOAT, /* largest magnitude / half the range of numbers, or (max - min) / the range */
+    K_FAKE_E4M3,  /* the same, times global, as E4M3, over global */
+    K_FAKE_E8M0,  /* a power of two (MX) */
+};
+struct k_fake {
+    enum k_fake_number number;
+    enum k_fake_from from;
+    float least, most; /* numbers there are: -128, 127; -448, 448; -6, 6 */
+    int asymmetric;    /* K_FAKE_FLOAT: with a zero point (integers only) */
+    int all_rows;      /* one scale for all rows; group is 0 then */
+    int64_t group;     /* columns that share a scale; 0: the row */
+    float scale, zero, global;
+};
+void k_fake_quantize(const struct k_fake *q, int64_t n, int64_t d, const float *x, int64_t ldx, float *y,
+                     int64_t ldy);
+
 /* ---- sums ---- */
 float k_dot(int64_t n, const float *x, const float *y);
 double k_dot64(int64_t n, const float *x, const float *y); /* products and sums in float64, 16 lanes */

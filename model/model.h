@@ -2,6 +2,7 @@
  * the tensors on disk that they need. Nothing is loaded here but small tensors on demand. */
 #ifndef QP_MODEL_MODEL_H
 #define QP_MODEL_MODEL_H
+#include "base/activation.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/tensor.h"
@@ -35,6 +36,8 @@ struct model {
     int64_t *first; /* [n_blocks + 3]: modules of block b are first[b + 1] .. first[b + 2] - 1 */
     /* Tensors of the checkpoint that no module reads and no rule of the family explains. */
     struct strs unread;
+    /* Which inputs are rounded as a runtime would; borrowed. NULL: none, and model_open leaves it so. */
+    const struct activations *activations;
 };
 /* model_open - ERR_UNBUILT: a known family whose steps are not all built, or an unknown model_type (nearest names);
  * ERR_INPUT: a key of config.json out of range, a missing or wrongly shaped tensor, by name. dir: for messages. */

@@ -1,5 +1,6 @@
 /* steps_attn.c - the steps of attention: projections (split or fused), norms of queries and keys, rope, attention itself. */
 #include "kernels/kernels.h"
+#include "model/activation.h"
 #include "model/steps.h"
 #include <string.h>
 
@@ -109,6 +110,11 @@ int run_attn(struct run *r, const struct step *s, struct err *e)
     struct k_attn p = attn_shape(c, r->layer, r->t);
     int64_t nq = c->dim[DIM_Q], nkv = c->dim[DIM_KV];
     (void)e;
+    /* the cache holds keys behind rope and values, rounded; nobody reads the registers after this step */
+    if (r->key)
+        activation_apply(r->key, r->t, nkv, r->reg[REG_K], nkv, r->reg[REG_K], nkv);
+    if (r->value)
+        activation_apply(r->value, r->t, nkv, r->reg[REG_V], nkv, r->reg[REG_V], nkv);
     k_attention(&p, r->reg[REG_Q], nq, r->reg[REG_K], nkv, r->reg[REG_V], nkv, r->reg[s->out], nq,
                 r->scratch);
     return 0;

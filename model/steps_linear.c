@@ -2,6 +2,7 @@
 #include "kernels/compute.h"
 #include "kernels/kernels.h"
 #include "kernels/math.h"
+#include "model/activation.h"
 #include "model/steps.h"
 #include <string.h>
 
@@ -59,6 +60,11 @@ void run_linear(const struct run *r, enum part_id id, const float *x, int64_t ld
 {
     const struct part *p = config_part(r->c, id);
     int64_t out = r->c->dim[p->out], in = r->c->dim[p->in];
+    if (r->act[id]) {
+        activation_apply(r->act[id], r->t, in, x, ldx, r->rounded, in);
+        x = r->rounded;
+        ldx = in;
+    }
     compute_now()->gemm_nt(r->t, out, in, x, ldx, r->weights->w[id], in, y, ldy, 0);
     if (r->weights->b[id])
         k_add_bias(r->t, out, y, ldy, r->weights->b[id]);

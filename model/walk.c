@@ -29,6 +29,17 @@ struct walker {
     float *freq;
 };
 
+/* Widest input that is rounded before its product; 0: none is. */
+static int64_t widest_rounded(const struct model *m)
+{
+    int64_t widest = 0;
+    for (int64_t i = 0; m->activations && i < m->n_modules; i++)
+        if (m->activations->module[i].on && m->module[i].in > widest)
+            widest = m->module[i].in;
+    return widest;
+}
+
+
 static int take(float **p, int64_t n, struct err *e)
 {
     *p = mem_big((size_t)n, sizeof(float), e);
@@ -48,6 +59,9 @@ static int take_registers(struct walker *w, struct err *e)
         if (take(&w->run.cos[i], t * n, e) || take(&w->run.sin[i], t * n, e))
             return -1;
     }
+    int64_t rounded = widest_rounded(w->m);
+    if (rounded && take(&w->run.rounded, t * rounded, e))
+        return -1;
     return take(&w->freq, half, e) || take(&w->run.scratch, attn_scratch(c, t), e) ? -1 : 0;
 }
 
@@ -97,7 +111,7 @@ static int save_chunk(struct walker *w, unsigned live, struct err *e)
 /* One way over all chunks: steps from..to-1; groups that begin in [capture, to] show their inputs. */
 struct pass {
     int from, to, capture;
-    bool save;
+    bool save, cache; /* cache: keys and values are shown */
 };
 
 static int capture(struct walker *w, int step, struct err *e)
@@ -113,10 +127,21 @@ static int capture(struct walker *w, int step, struct err *e)
     return 0;
 }
 
+static int show_cache(struct walker *w, const struct step *s, struct err *e)
+{
+    const struct walk_hooks *h = w->hooks;
+    const struct run *r = &w->run;
+    if (!h || !h->cache || s->kind != STEP_ATTN)
+        return 0;
+    return h->cache(h->arg, w->next, r->chunk, r->reg[REG_K], r->reg[REG_V], r->t, r->c->dim[DIM_KV], e);
+}
+
 static int pass_chunk(struct walker *w, const struct pass *p, struct err *e)
 {
     for (int i = p->from; i <= p->to; i++) {
         if (i >= p->capture && capture(w, i, e))
+            return -1;
+        if (i < p->to && w->plan.step[i] && p->cache && show_cache(w, w->plan.step[i], e))
             return -1;
         if (i < p->to && w->plan.step[i] &&
             step_kinds[w->plan.step[i]->kind].run(&w->run, w->plan.step[i], e))
@@ -156,22 +181,23 @@ static int walk_true(struct walker *w, struct err *e)
     for (int g = 0; g < w->plan.n_groups; g++) {
         if (!w->wanted[g])
             continue;
-        struct pass p = { from, w->plan.group[g].step, w->plan.group[g].step, true };
+        struct pass p = { from, w->plan.group[g].step, w->plan.group[g].step, true, true };
         if (run_pass(w, &p, e) || solve(w, g, e))
             return -1;
         from = p.to;
     }
-    struct pass last = { from, w->plan.n, INT_MAX, true };
+    struct pass last = { from, w->plan.n, INT_MAX, true, true };
     return from < w->plan.n ? run_pass(w, &last, e) : 0;
 }
 
 /* block: inputs of all groups, nothing saved; all solved; the block again. */
 static int walk_block(struct walker *w, struct err *e)
 {
-    struct pass look = { 0, w->plan.n, 0, false }, go = { 0, w->plan.n, INT_MAX, true };
+    struct pass look = { 0, w->plan.n, 0, false, true }, go = { 0, w->plan.n, INT_MAX, true, false };
     bool any = false;
     for (int g = 0; g < w->plan.n_groups; g++)
         any = any || w->wanted[g];
+    go.cache = !any;
     if (any && (run_pass(w, &look, e) || solve_all(w, e)))
         return -1;
     return run_pass(w, &go, e);
@@ -180,7 +206,7 @@ static int walk_block(struct walker *w, struct err *e)
 /* false: outputs are those of the original weights. */
 static int walk_false(struct walker *w, struct err *e)
 {
-    struct pass p = { 0, w->plan.n, 0, true };
+    struct pass p = { 0, w->plan.n, 0, true, true };
     return run_pass(w, &p, e) ? -1 : solve_all(w, e);
 }
 
@@ -200,6 +226,19 @@ static void make_groups(struct walker *w, int64_t block)
     }
 }
 
+/* Quantizers of the block's inputs, by role. */
+static void find_activations(struct walker *w, int64_t block)
+{
+    const struct activations *a = w->m->activations;
+    bool inside = a && block >= 0 && block < a->n_blocks;
+    memset(w->run.act, 0, sizeof w->run.act);
+    w->run.key = inside && a->key[block].on ? &a->key[block] : NULL;
+    w->run.value = inside && a->value[block].on ? &a->value[block] : NULL;
+    for (int64_t i = w->m->first[block + 1]; a && i < w->m->first[block + 2]; i++)
+        if (a->module[i].on)
+            w->run.act[w->m->module[i].part] = &a->module[i];
+}
+
 /* The registers of a block are set up, its weights are in memory. */
 static int enter(struct walker *w, int64_t block, struct err *e)
 {
@@ -208,6 +247,7 @@ static int enter(struct walker *w, int64_t block, struct err *e)
         return -1;
     block_plan(c, block, &w->plan);
     w->run.weights = &w->weights;
+    find_activations(w, block);
     w->run.layer = block >= 0 && block < c->layers ? &c->layer[block] : NULL;
     return 0;
 }
@@ -233,7 +273,7 @@ int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct 
 
 static int run_prologue(struct walker *w, struct err *e)
 {
-    struct pass p = { 0, 0, INT_MAX, false };
+    struct pass p = { 0, 0, INT_MAX, false, false };
     if (enter(w, -1, e))
         return -1;
     p.to = w->plan.n;
@@ -381,6 +421,7 @@ void walker_free(struct walker *w)
         mem_free(w->run.sin[i]);
     }
     mem_free(w->freq);
+    mem_free(w->run.rounded);
     mem_free(w->run.scratch);
     weights_release(&w->weights);
     store_free(w->store);

@@ -33,6 +33,10 @@ struct walk_hooks {
     int (*input)(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
                  int64_t ldx, struct err *e);
     int (*solve)(void *arg, const struct walk_group *g, struct err *e);
+    /* NULL, or: chunks ascending, keys (behind rope) and values of each block as a cache would get them, [rows, width]
+     * dense: once per chunk, and before the block's last solve in the modes block and false. */
+    int (*cache)(void *arg, int64_t block, int64_t chunk, const float *k, const float *v, int64_t rows,
+                 int64_t width, struct err *e);
 };
 struct walk_options {
     uint64_t activation_budget; /* bytes; beyond it chunks spill */

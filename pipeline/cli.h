@@ -20,6 +20,7 @@ struct cli {
     int64_t threads;
     char *kernels, *completion, *cache_budget;
     int64_t activation_budget;
+    int activations; /* enum simulate */
     /* words that are no options */
     struct strs word;
 };

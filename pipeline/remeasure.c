@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "pipeline/manifest.h"
+#include "stages/simulate.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 struct pair {
     struct checkpoint base_files, q_files;
     struct model base, q;
+    struct activations activations;
     bool *wanted;
     struct module_metric *metric;
 };
@@ -29,6 +31,7 @@ static int open_pair(const char *dir, const char *model, struct pair *p, struct 
 
 static void close_pair(struct pair *p)
 {
+    activations_release(&p->activations);
     model_release(&p->base);
     model_release(&p->q);
     checkpoint_close(&p->base_files);
@@ -64,6 +67,15 @@ static int compare_modules(const struct pair *p, const struct json *recorded, bo
             return -1;
     }
     return 0;
+}
+
+/* The quantizers of activations that the recorded numbers were measured with. */
+static int open_activations(struct pair *p, const struct json *v, struct err *e)
+{
+    const char *how = json_str(json_get(v, "activations"), NULL);
+    bool as_floats = !how || !strcmp(how, simulate_words[ACTIVATIONS_FLOAT]); /* older recipes do not say */
+    return simulate_open(&p->q_files, as_floats ? ACTIVATIONS_FLOAT : ACTIVATIONS_SIMULATE, &p->q,
+                         &p->activations, e);
 }
 
 /* The options of the verify stage as the manifest's recipe has them. */
@@ -113,7 +125,9 @@ static int compare_text(struct pair *p, const char *model, const char *text, con
     struct metrics_options o = { UINT64_C(2) << 30, path_temporary() };
     if (!sha)
         return recheck_wrong(r, e, "the manifest records no verification on text");
-    int rc = read_text(model, text, json_get(predicate, "recipe"), &p->base, &d, e);
+    int rc = open_activations(p, verify_options(json_get(predicate, "recipe")), e);
+    if (!rc)
+        rc = read_text(model, text, json_get(predicate, "recipe"), &p->base, &d, e);
     if (!rc && strcmp(sha, d.source_sha256))
         rc =
             recheck_wrong(r, e, "held-out text %s: found sha256 %s, expected %s", text, d.source_sha256, sha);

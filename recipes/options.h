@@ -57,6 +57,7 @@ struct verify_options {
     double max_kl, max_perplexity_ratio, max_weight_error; /* NAN: no threshold */
     double min_top1;                                       /* NAN: no threshold */
     bool allow_overlap;
+    int activations; /* enum simulate (base/activation.h) */
 };
 struct save_options {
     int format;         /* index into a words list of container names: "compressed-tensors" */

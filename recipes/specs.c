@@ -1,6 +1,7 @@
 /* specs.c - option tables of the stages and modifiers that are built, and the list of all. What the peer knows and this
  * version does not do yet is peer_specs.c. */
 #include "recipes/specs.h"
+#include "base/activation.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -126,6 +127,8 @@ static const struct opt verify_table[] = {
          "Fails when the most likely token agrees less often."),
     BOOL("allow_overlap", allow_overlap, 0,
          "Score text that shares 64 tokens in a row (or a whole window) with the calibration text."),
+    WORD("activations", activations, ACTIVATIONS_SIMULATE, simulate_words,
+         "simulate: inputs, keys and values are rounded as the scheme asks a runtime to; float: weights alone."),
     END,
 };
 #undef S

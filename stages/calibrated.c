@@ -1,5 +1,6 @@
 /* calibrated.c - the walk with a quantizer at its cuts: one Gram matrix per input group, one factorization for all its
  * matrices, each solved, packed, and put back decoded. */
+#include "stages/activations.h"
 #include "stages/rows.h"
 
 #include "base/log.h"
@@ -63,6 +64,8 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
 {
     struct pass *p = arg;
     bool half;
+    if (activations_input(p->j, g, x, rows, ldx, e))
+        return -1;
     if (!group_needs(p, g, &half))
         return 0;
     struct gram *m = gram_of(p, g->index, e);
@@ -146,7 +149,7 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
     if (rc)
         err_while(e, "summing the inputs of %s", g->module[0]->name);
     else
-        rc = solve_group(p, g, gram, e);
+        rc = activations_save(p->j, g, e) || solve_group(p, g, gram, e) ? -1 : 0;
     if (gram) {
         gram_release(gram);
         memset(gram, 0, sizeof *gram);
@@ -154,10 +157,19 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
     return rc;
 }
 
+static int cache(void *arg, int64_t block, int64_t chunk, const float *k, const float *v, int64_t rows,
+                 int64_t width, struct err *e)
+{
+    const struct pass *p = arg;
+    (void)chunk;
+    return cache_input(p->j, block, k, v, rows, width, e);
+}
+
 static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
 {
     struct job *j = p->j;
     struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve };
+    hooks.cache = j->kv_cache ? cache : NULL;
     bool head = false;
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
         head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
@@ -165,7 +177,7 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     progress_start("quantize", n, "blocks");
     int rc = 0;
     for (int64_t b = 0; !rc && b < n; b++) {
-        rc = walker_block(w, b, j->mode, &hooks, e);
+        rc = walker_block(w, b, j->mode, &hooks, e) || cache_save(j, b, e) ? -1 : 0;
         if (!rc)
             progress_at(b + 1, NULL);
     }

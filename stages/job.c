@@ -1,5 +1,5 @@
 /* job.c - the plan of a run, stage after stage. */
-#include "stages/job.h"
+#include "stages/activations.h"
 
 #include "base/mem.h"
 
@@ -81,6 +81,21 @@ static int refuse_walk(const struct job *j, struct err *e)
            "without importance, verify without a dataset");
 }
 
+/* llm-compressor walks with the original weights where they are only rounded: it puts back what GPTQ solved, not what
+ * rounding gave. One pass then does for all, and the scales of activations are its. */
+static void plan_peer_walk(struct job *j)
+{
+    bool only_rounds = !j->recipe->native;
+    for (size_t i = 0; i < j->recipe->n; i++) {
+        const struct stage_spec *s = j->recipe->stage[i].spec;
+        only_rounds = only_rounds && !(s->needs_data && !s->quantizes);
+    }
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        only_rounds = only_rounds && !(j->module[i].scheme && j->module[i].solver->needs != NEED_NOTHING);
+    if (only_rounds)
+        j->mode = WALK_FALSE;
+}
+
 /* Modules that nobody targeted keep what they are; at least one must change. */
 static int plan_finish(struct job *j, struct err *e)
 {
@@ -96,6 +111,8 @@ static int plan_finish(struct job *j, struct err *e)
         return -1;
     if (smooth_check(j, e))
         return -1;
+    if (j->needs_data)
+        plan_peer_walk(j);
     if (job_calibrates(j) && !j->calibrate)
         return err_set(e, ERR_INPUT,
                        "%s: a modifier needs calibration data and the recipe has no calibrate stage",
@@ -124,6 +141,7 @@ failed:
 
 void job_release(struct job *j)
 {
+    activations_job_release(j);
     dataset_release(&j->data);
     dataset_release(&j->heldout);
     saver_free(j->saver);

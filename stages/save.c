@@ -236,7 +236,8 @@ static int write_config(struct job *j, const char *dir, struct save_report *r, s
                                    .n_groups = l.n_groups,
                                    .module = l.module,
                                    .n_modules = l.n_modules,
-                                   .ignored = &l.ignored };
+                                   .ignored = &l.ignored,
+                                   .kv_cache = j->kv_cache };
         rc = j->container->write_config(&c, &text, e) || write_file(dir, "config.json", &text, r, e) ? -1 : 0;
     }
     buf_release(&text);

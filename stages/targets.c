@@ -1,4 +1,5 @@
 /* targets.c - what every quantizing modifier plans alike: which modules it means, on which grid, and why it can not. */
+#include "stages/activations.h"
 #include "stages/rows.h"
 
 #include "base/mem.h"
@@ -99,17 +100,11 @@ static int fill_grid(struct job *j, struct module_job *m, const struct config_gr
                m->module->name, (long long)m->module->stack);
         return err_hint(e, "add 're:.*\\.experts\\.(gate_up_proj|down_proj)$' or its name to ignore");
     }
-    if (plan_grid(m, g, &why))
+    if (plan_grid(m, g, &why) || activations_plan(j, m, g->name, &why))
         return scheme_error(m, &why, e);
     if (!strcmp(m->module->classes[0], "Embedding") &&
         job_note(j, e, "'%s' is a quantized embedding, which transformers 5.17 can not load",
                  m->module->name))
-        return -1;
-    if (g->scheme.has_input &&
-        job_note(
-            j, e,
-            "config group '%s' quantizes activations: the runtime does; verify and eval measure its weights only",
-            g->name))
         return -1;
     return refuse_tied(j, m, e);
 }
@@ -197,9 +192,7 @@ int plan_targets(struct job *j, int index,
 {
     const struct quant_config *q = j->recipe->stage[index].quant;
     const struct model *model = &j->load.model;
-    if (j->recipe->stage[index].quant && j->recipe->stage[index].quant->has_kv_cache)
-        return err_at(e, ERR_UNBUILT, j->recipe->stage[index].at, "kv_cache_scheme is not built yet");
-    if (refuse_idle(&j->recipe->stage[index], e))
+    if (cache_plan(j, index, e) || refuse_idle(&j->recipe->stage[index], e))
         return -1;
     struct match_result *r = mem_array((size_t)model->n_modules, sizeof *r, e);
     if (!r)

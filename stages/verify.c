@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "kernels/math.h"
 #include "stages/rows.h"
+#include "stages/simulate.h"
 
 #include <math.h>
 #include <string.h>
@@ -142,13 +143,15 @@ int verify_run(struct job *j, const char *dir, const char *spill_dir, struct ver
 {
     struct checkpoint c = { 0 };
     struct model saved = { 0 };
+    struct activations activations = { 0 };
     int64_t n = j->load.model.n_modules;
     memset(out, 0, sizeof *out);
     out->n = n;
     bool *wanted = mem_array((size_t)n, sizeof *wanted, e);
     out->metric = wanted ? mem_array((size_t)n, sizeof *out->metric, e) : NULL;
     int rc = -1;
-    if (!out->metric || open_saved(j, dir, &c, &saved, e))
+    if (!out->metric || open_saved(j, dir, &c, &saved, e) ||
+        simulate_open(&c, (enum simulate)j->verify->activations, &saved, &activations, e))
         goto done;
     for (int64_t i = 0; i < n; i++)
         /* what smoothing changed is not comparable with the original matrix by matrix */
@@ -160,6 +163,7 @@ int verify_run(struct job *j, const char *dir, const char *spill_dir, struct ver
     if (!rc)
         judge(j, out);
 done:
+    activations_release(&activations);
     model_release(&saved);
     checkpoint_close(&c);
     mem_free(wanted);

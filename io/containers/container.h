@@ -2,6 +2,7 @@
  * tensors and back, and what config.json says. One file per container, one row in containers.c. */
 #ifndef QP_IO_CONTAINER_H
 #define QP_IO_CONTAINER_H
+#include "base/activation.h"
 #include "base/json.h"
 #include "base/qtensor.h"
 #include "base/scheme.h"
@@ -27,6 +28,7 @@ struct container_job {
     const struct packed_module *module;
     size_t n_modules;
     const struct strs *ignored; /* names of modules of a quantized class that stay unquantized, sorted */
+    const struct quant_args *kv_cache; /* NULL: keys and values stay floats */
 };
 struct container {
     const char *name, *doc;   /* "compressed-tensors" */
@@ -48,6 +50,10 @@ struct container {
     void (*pack_rows)(const struct quant_scheme *s, const struct qtensor *strip, uint8_t *out);
     int (*pack_end)(struct saver *out, const char *module, const struct quant_scheme *s,
                     const struct qtensor *q, struct err *e);
+    /* What a static or local quantizer of activations stores; module: the prefix, of an attention for "k" and "v"; what:
+     * "input", "k", "v"; t: the dtype of its scales. Nothing for dynamic ones. */
+    int (*pack_activation)(struct saver *out, const char *module, const char *what, const struct activation *a,
+                           enum dtype t, struct err *e);
     /* Bytes that pack will write for a layout: for plans. */
     int64_t (*packed_bytes)(const struct quant_scheme *s, const struct grid_layout *l);
     /* The whole config.json, deterministic. */
@@ -57,6 +63,12 @@ struct container {
     int (*open)(const struct json *config, const char *dir, const struct tensor_source *stored,
                 void **decoder, struct tensor_source *tensors, struct err *e);
     bool (*describe)(void *decoder, const char *module, struct quant_args *out);
+    /* How a module rounds its input, and an attention of so many key heads its keys and values; not on: it does not.
+     * ERR_UNBUILT: it does, and it can not be computed here. cache_scheme: NULL where there is none. */
+    int (*activation)(void *decoder, const char *module, struct activation *out, struct err *e);
+    const struct quant_args *(*cache_scheme)(void *decoder);
+    int (*cache)(void *decoder, const char *attention, int64_t heads, struct activation *key,
+                 struct activation *value, struct err *e);
     /* One module back as codes and parameters (for rechecks); q is initialised on success. */
     int (*unpack)(void *decoder, const char *module, struct qtensor *q, struct err *e);
     void (*close)(void *decoder);

@@ -57,6 +57,8 @@ struct ct_config {
     struct ct_target *ignore;
     size_t n_ignore;
     int format; /* the global one, or -1: not said, or mixed-precision */
+    bool has_cache;
+    struct quant_args cache; /* kv_cache_scheme */
 };
 /* config_root: the whole config.json (must outlive out). dir: for errors. */
 int ct_config_read(const struct json *config_root, const char *dir, struct ct_config *out, struct err *e);
@@ -69,4 +71,15 @@ int ct_open(const struct json *config, const char *dir, const struct tensor_sour
 bool ct_describe(void *decoder, const char *module, struct quant_args *out);
 int ct_unpack(void *decoder, const char *module, struct qtensor *q, struct err *e);
 void ct_close(void *decoder);
+/* The group of a quantized module and its inputs, or NULL; the stored tensors; kv_cache_scheme or NULL. */
+const struct ct_group *ct_group_of(void *decoder, const char *module, int64_t *in);
+const struct tensor_source *ct_stored(void *decoder);
+const struct quant_args *ct_cache_args(void *decoder);
+
+/* ct_activation.c */
+int ct_pack_activation(struct saver *out, const char *module, const char *what, const struct activation *a,
+                       enum dtype t, struct err *e);
+int ct_activation(void *decoder, const char *module, struct activation *out, struct err *e);
+int ct_cache(void *decoder, const char *attention, int64_t heads, struct activation *key, struct activation *value,
+             struct err *e);
 #endif

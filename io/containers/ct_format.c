@@ -134,19 +134,9 @@ static int check_weights(const struct quant_args *w, struct err *e)
     return w->type == QUANT_INT ? check_int(w, e) : check_float(w, e);
 }
 
-/* Dynamic activations are words in config.json. Static ones are tensors whose values calibration has to find; `local`
- * has one too, the global scale that its groups are divided by. */
+/* Dynamic activations are words in config.json, static ones tensors beside the module (ct_activation.c). */
 static int check_activations(const struct quant_scheme *s, struct err *e)
 {
-    if (s->has_input && s->input.dynamic == DYNAMIC_FALSE)
-        return err_set(e, ERR_UNBUILT,
-                       "static input_activations (an input_scale in the checkpoint) are not built yet");
-    if (s->has_input && s->input.dynamic == DYNAMIC_LOCAL) {
-        err_set(e, ERR_UNBUILT,
-                "input_activations with 'dynamic: local' (an input_global_scale in the checkpoint) are not "
-                "built yet");
-        return err_hint(e, "leave input_activations out: NVFP4A16 quantizes the weights alike");
-    }
     if (s->has_output)
         return err_set(e, ERR_UNBUILT, "output_activations are not built yet");
     return 0;
@@ -204,10 +194,14 @@ const struct container compressed_tensors = {
     .row_bytes = ct_row_bytes,
     .pack_rows = ct_pack_rows,
     .pack_end = ct_pack_end,
+    .pack_activation = ct_pack_activation,
     .packed_bytes = ct_packed_bytes,
     .write_config = ct_write_config,
     .open = ct_open,
     .describe = ct_describe,
+    .activation = ct_activation,
+    .cache_scheme = ct_cache_args,
+    .cache = ct_cache,
     .unpack = ct_unpack,
     .close = ct_close,
 };

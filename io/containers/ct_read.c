@@ -593,6 +593,22 @@ bool ct_describe(void *decoder, const char *module, struct quant_args *out)
     return m;
 }
 
+const struct ct_group *ct_group_of(void *decoder, const char *module, int64_t *in)
+{
+    const struct ct_module *m = find_module(decoder, module, strlen(module));
+    if (m)
+        *in = m->cols;
+    return m ? m->group : NULL;
+}
+
+const struct tensor_source *ct_stored(void *decoder) { return &((const struct ct *)decoder)->stored; }
+
+const struct quant_args *ct_cache_args(void *decoder)
+{
+    const struct ct *c = decoder;
+    return c->config.has_cache ? &c->config.cache : NULL;
+}
+
 /* -- back to codes -- */
 
 static void fill_qtensor(const struct ct_module *m, struct qtensor *q, struct scratch *s)

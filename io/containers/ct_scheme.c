@@ -253,6 +253,10 @@ int ct_config_read(const struct json *config_root, const char *dir, struct ct_co
              read_targets(json_get(q, "ignore"), &p, &out->ignore, &out->n_ignore, e);
     out->group = rc ? NULL : mem_array(json_len(groups) ? json_len(groups) : 1, sizeof *out->group, e);
     rc = rc || !out->group;
+    const struct json *cache = json_get(q, "kv_cache_scheme");
+    struct place at = { dir, "kv_cache_scheme", "kv_cache_scheme" };
+    out->has_cache = json_type(cache) != JSON_NULL;
+    rc = rc || (out->has_cache && read_args(cache, &out->cache, &at, e));
     for (void *it = rc ? NULL : json_first(groups); !rc && it; it = json_next(groups, it))
         rc = read_group(json_it_key(it), json_it_value(it), dir, &out->group[out->n_groups++], e);
     if (rc)

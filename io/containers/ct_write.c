@@ -349,7 +349,7 @@ static int put_quantization(struct jw *w, const struct container_job *job, struc
     jw_kstr(w, "format", format);
     jw_kstr(w, "global_compression_ratio", NULL);
     put_names(w, "ignore", job->ignored);
-    jw_kstr(w, "kv_cache_scheme", NULL);
+    put_args(w, "kv_cache_scheme", job->kv_cache != NULL, job->kv_cache);
     jw_kstr(w, "quant_method", "compressed-tensors");
     jw_kstr(w, "quantization_status", "compressed");
     put_empty(w, "sparsity_config");

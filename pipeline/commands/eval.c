@@ -8,6 +8,7 @@
 #include "io/safetensors.h"
 #include "kernels/math.h"
 #include "stages/metrics.h"
+#include "stages/simulate.h"
 
 #include <math.h>
 #include <string.h>
@@ -52,6 +53,13 @@ static const struct opt options[] = {
       .def = 2147483648.0,
       .max = 9e18,
       .doc = "Activations held in memory; the rest goes through a file in the temporary folder." },
+    { .name = "activations",
+      .type = OPT_ENUM,
+      .at = CLI_AT(activations),
+      .def = ACTIVATIONS_SIMULATE,
+      .words = simulate_words,
+      .doc =
+          "simulate: inputs, keys and values are rounded as the checkpoint asks a runtime to; float: weights alone." },
     CLI_JSON,
     { .name = NULL },
 };
@@ -59,19 +67,23 @@ static const struct opt options[] = {
 struct loaded {
     struct checkpoint ck;
     struct model model;
+    struct activations activations;
 };
 
-static int load(const char *dir, struct loaded *l, struct err *e)
+static int load(const char *dir, enum simulate how, struct loaded *l, struct err *e)
 {
     if (checkpoint_open(dir, &l->ck, e))
         return -1;
     if (!l->ck.config)
         return err_set(e, ERR_INPUT, "%s: found no config.json", dir);
-    return model_open(l->ck.config, &l->ck.tensors, dir, &l->model, e);
+    if (model_open(l->ck.config, &l->ck.tensors, dir, &l->model, e))
+        return -1;
+    return simulate_open(&l->ck, how, &l->model, &l->activations, e);
 }
 
 static void unload(struct loaded *l)
 {
+    activations_release(&l->activations);
     model_release(&l->model);
     checkpoint_close(&l->ck);
 }
@@ -144,7 +156,18 @@ static int evaluate(const struct cli *c, const struct loaded *l, const struct da
     return rc;
 }
 
-static int report(const struct cli *c, const struct eval_result *r, const struct kl_result *kl,
+/* What was rounded on the way, if anything: a number without it means something else. */
+static int report_rounded(const struct model *m, struct buf *out, struct err *e)
+{
+    int64_t inputs, caches;
+    simulate_count(m, &inputs, &caches);
+    if (!inputs && !caches)
+        return 0;
+    return buf_printf(out, e, "rounded as a runtime would: inputs of %lld modules, keys and values of %lld layers\n",
+                      (long long)inputs, (long long)caches);
+}
+
+static int report(const struct cli *c, const struct model *m, const struct eval_result *r, const struct kl_result *kl,
                   struct buf *out, struct err *e)
 {
     if (c->json) {
@@ -163,14 +186,14 @@ static int report(const struct cli *c, const struct eval_result *r, const struct
                 out, e,
                 "against the reference: perplexity ratio %.5f, KL %.6f +- %.6f, 99 %% %.5f, same top token %.2f %%\n",
                 m_exp(kl->ln_ratio), kl->mean, kl->se_windows, kl->p99, 100 * kl->top1);
-    return rc ? -1 : 0;
+    return rc || report_rounded(m, out, e) ? -1 : 0;
 }
 
 static int compare(const struct cli *c, const struct loaded *l, const struct dataset *d,
                    const struct metrics_options *o, struct kl_result *kl, struct err *e)
 {
     struct loaded ref = { 0 };
-    int rc = load(c->reference, &ref, e);
+    int rc = load(c->reference, (enum simulate)c->activations, &ref, e);
     if (!rc)
         rc = compare_models(&ref.model, &l->model, d, o, NULL, NULL, kl, e);
     unload(&ref);
@@ -186,7 +209,7 @@ static int run(struct cli *c, struct err *e)
     struct buf out = { 0 };
     struct metrics_options o = { (uint64_t)c->activation_budget, path_temporary() };
     int rc = -1;
-    if (load(c->word.v[0], &l, e) || read_data(c, &l, &d, e) ||
+    if (load(c->word.v[0], (enum simulate)c->activations, &l, e) || read_data(c, &l, &d, e) ||
         ((!c->reference || c->logits_out) && evaluate(c, &l, &d, &o, &r, e)))
         goto done;
     if (c->reference) {
@@ -194,7 +217,7 @@ static int run(struct cli *c, struct err *e)
             goto done;
         r = kl.q;
     }
-    if (report(c, &r, c->reference ? &kl : NULL, &out, e) || print_text(&out, e))
+    if (report(c, &l.model, &r, c->reference ? &kl : NULL, &out, e) || print_text(&out, e))
         goto done;
     rc = 0;
 done:
@@ -206,7 +229,7 @@ done:
 
 static const char *const details[] = {
     "Scores every position of a window but the first; perplexity is exp of the mean negative log-likelihood. Quantized checkpoints are decoded "
-    "as a runtime does and computed in float32.",
+    "as a runtime does and computed in float32; inputs of modules, keys and values are rounded where the checkpoint asks for it.",
     NULL,
 };
 const struct command command_eval = {

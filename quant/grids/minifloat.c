@@ -1,42 +1,11 @@
-/* minifloat.c - nearest E2M1 and E4M3, without branches or calls inside the loops, so that they become vector code.
- * Nearest means half to even in the number's own mantissa; for E2M1 that is the peer's list of thresholds (0.25, 0.75,
- * 1.25, 1.75, 2.5, 3.5, 5; compressed-tensors 0.19, quantization/utils/fp4_utils.py). */
+/* minifloat.c - codes of E2M1 and E4M3, and the rounding that the float grids share, without branches or calls inside the
+ * loops, so that they become vector code. What nearest means: base/minifloat.h. */
 #include "quant/grids/minifloat.h"
+#include "base/minifloat.h"
 #include "quant/grids/round.h"
 
-enum kind { E2M1, E4M3 };
-
-static inline uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-static inline float float_of(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-/* Magnitudes from the smallest normal number up keep `keep` mantissa bits of float32; below it they are multiples of the
- * spacing at `anchor`, which the sum with it leaves. */
-static inline float nearest(enum kind k, float x)
-{
-    const float most = k == E2M1 ? 6.0f : 448.0f, normal = k == E2M1 ? 1.0f : 0x1p-6f;
-    const float anchor = k == E2M1 ? 0x1p22f : 0x1p14f;
-    const unsigned drop = k == E2M1 ? 22 : 20;
-    float a = fabsf(x);
-    a = a < most ? a : most;
-    uint32_t u = bits_of(a);
-    u = (u + (1u << (drop - 1)) - 1 + (u >> drop & 1u)) >> drop << drop;
-    float small = (a + anchor) - anchor;
-    return copysignf(a < normal ? small : float_of(u), x);
-}
-
 /* The code of a value that nearest gave. */
-static inline uint8_t code_of(enum kind k, float v)
+static inline uint8_t code_of(enum minifloat k, float v)
 {
     uint32_t u = bits_of(v), sign = u >> 31, mag = u & 0x7fffffffu;
     float a = float_of(mag);
@@ -48,7 +17,7 @@ static inline uint8_t code_of(enum kind k, float v)
     return (uint8_t)(c | sign << 7);
 }
 
-float e4m3_round(float x) { return nearest(E4M3, x); }
+float e4m3_round(float x) { return minifloat_nearest(E4M3, x); }
 
 /* -- loops; k, arith and store are constants where these are inlined -- */
 
@@ -59,12 +28,12 @@ struct span {
     float *decoded;
 };
 
-static inline float number(enum kind k, enum dtype arith, float x, float scale)
+static inline float number(enum minifloat k, enum dtype arith, float x, float scale)
 {
-    return nearest(k, round_to(arith, x / scale) + 0.0f);
+    return minifloat_nearest(k, round_to(arith, x / scale) + 0.0f);
 }
 
-static inline void span_of(enum kind k, enum dtype arith, enum dtype store, const struct span *s, float scale)
+static inline void span_of(enum minifloat k, enum dtype arith, enum dtype store, const struct span *s, float scale)
 {
     uint8_t *codes = (uint8_t *)s->codes;
     if (!s->decoded) {
@@ -79,7 +48,7 @@ static inline void span_of(enum kind k, enum dtype arith, enum dtype store, cons
     }
 }
 
-static inline void span_in(enum kind k, enum dtype arith, enum dtype store, const struct span *s, float scale)
+static inline void span_in(enum minifloat k, enum dtype arith, enum dtype store, const struct span *s, float scale)
 {
     switch (store) {
     case DT_BF16:
@@ -122,7 +91,7 @@ void float_round_own(const struct grid_layout *l, const float *x, int64_t n, flo
     span_any(l, l->param_dtype == l->scale_dtype ? l->scale_dtype : DT_F32, &s, scale);
 }
 
-static inline void each_of(enum kind k, enum dtype store, int64_t n, const float *restrict x,
+static inline void each_of(enum minifloat k, enum dtype store, int64_t n, const float *restrict x,
                            const float *restrict scale, int8_t *restrict codes, float *restrict decoded)
 {
     uint8_t *out = (uint8_t *)codes;
@@ -133,7 +102,7 @@ static inline void each_of(enum kind k, enum dtype store, int64_t n, const float
     }
 }
 
-static inline void each_in(enum kind k, enum dtype store, int64_t n, const float *x, const float *scale,
+static inline void each_in(enum minifloat k, enum dtype store, int64_t n, const float *x, const float *scale,
                            int8_t *codes, float *decoded)
 {
     switch (store) {

@@ -1,11 +1,12 @@
 """load_saved.py - loads a saved checkpoint in transformers on a CPU, runs token ids, prints perplexity as JSON, writes
 logits, and compares both with what somebody else computed.
 
-  load_saved.py DIR --tokens IDS.json [--load decoded|float32|stored] [--out LOGITS.safetensors]
+  load_saved.py DIR --tokens IDS.json [--load decoded|simulated|float32|stored] [--out LOGITS.safetensors]
                 [--reference F.safetensors[:NAME]]... [--tolerance 1e-3] [--eval-json F.json] [--perplexity-tolerance 1e-3]
 
 --load decoded: weights decoded in the checkpoint's dtype, which is what a runtime sees, then computed in float32, inputs
-of Linears not rounded (as in `qpipe eval`). float32: weights decoded in float32 too. stored: all in the checkpoint's dtype.
+of Linears not rounded (as in `qpipe eval --activations float`). simulated: the same with inputs, keys and values rounded as
+the checkpoint asks for, in float32 (as in `qpipe eval`). float32: weights decoded in float32 too. stored: all in the checkpoint's dtype.
 --reference: a file whose tensor NAME (default "logits") must agree within --tolerance, absolutely.
 --eval-json: the output of `qpipe eval --json`, whose perplexity must agree within --perplexity-tolerance, relatively.
 Exit 1: something differs, or the model was not loaded as quantized although its config says so."""
@@ -22,14 +23,16 @@ def load(folder, how):
 
     options = {"attn_implementation": "eager", "dtype": torch.float32 if how == "float32" else "auto"}
     config = json.load(open(f"{folder}/config.json"))
-    if how == "decoded" and config.get("quantization_config"):
+    if how in ("decoded", "simulated") and config.get("quantization_config"):
         # decompressed while loading, in the dtype of the scales; later the first forward pass would do it in float32
         options["quantization_config"] = CompressedTensorsConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
     quantized = [m for m in model.modules() if hasattr(m, "quantization_scheme")]
-    if how == "decoded":
+    if how in ("decoded", "simulated"):
         for m in quantized:
-            m.quantization_enabled = False  # else W8A8 rounds the inputs of its Linears
+            m.quantization_enabled = how == "simulated"  # W8A8 rounds the inputs of its Linears
+            if not hasattr(m, "weight"):
+                continue  # an attention with a rounded cache
             if m.weight.dtype == torch.int8 or hasattr(m, "weight_packed"):
                 peer.fail(f"transformers left a {type(m).__name__} compressed")
         model = model.float()
@@ -63,7 +66,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("dir")
     p.add_argument("--tokens", required=True)
-    p.add_argument("--load", choices=["decoded", "float32", "stored"], default="decoded")
+    p.add_argument("--load", choices=["decoded", "simulated", "float32", "stored"], default="decoded")
     p.add_argument("--out")
     p.add_argument("--reference", action="append", default=[])
     p.add_argument("--tolerance", type=float, default=1e-3)

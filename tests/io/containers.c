@@ -158,7 +158,7 @@ static void write_folder(const char *dir, const struct quant_scheme *s, const st
     strs_add(&targets, "Linear", &e);
     struct packed_group g = { "group_0", s, &targets };
     struct json *config = json_parse("{\"z\":1,\"a\":[{}]}", 16, "c", &e);
-    struct container_job job = { config, &g, 1, NULL, 0, &ignored };
+    struct container_job job = { config, &g, 1, NULL, 0, &ignored, NULL };
     struct saver *out = saver_new(dir, 1 << 30, &e);
     ct()->pack(out, "x.m", s, q, &e);
     saver_finish(out, &e);

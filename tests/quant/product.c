@@ -62,7 +62,7 @@ static void save(const struct container *c, const char *dir, const struct quant_
     struct packed_group g = { "group_0", s, &targets };
     struct packed_module m = { "x.m", "Linear", "group_0" };
     struct json *config = json_parse("{}", 2, "c", &e);
-    struct container_job job = { config, &g, 1, &m, 1, &ignored };
+    struct container_job job = { config, &g, 1, &m, 1, &ignored, NULL };
     struct saver *out = saver_new(dir, 1 << 30, &e);
     int64_t n, bytes = 0;
     char path[128];
