@@ -53,7 +53,7 @@ static void apply(const struct change *c, enum dtype t, int64_t row, int64_t n, 
         for (int64_t j = 0; j < rest; j++) {
             float *v = &x[i * rest + j], f = c->factor[c->axis ? j : row + i];
             float y = c->divide ? (*v + c->offset) / f - c->offset : *v * f;
-            *v = t == DT_F32 ? y : dtype_round(t, y);
+            *v = t == DT_BF16 || t == DT_F16 ? dtype_round(t, y) : y;
         }
 }
 

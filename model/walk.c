@@ -23,6 +23,7 @@ struct walker {
     struct walk_group group[BLOCK_GROUPS];
     bool wanted[BLOCK_GROUPS];
     const struct walk_hooks *hooks;
+    bool last;               /* no block follows the one that runs */
     int64_t next;            /* block that may run now */
     int64_t longest;         /* tokens of the longest chunk */
     int64_t table_length[2]; /* length that a rope table was made for, 0: none yet */
@@ -187,6 +188,8 @@ static int walk_true(struct walker *w, struct err *e)
         from = p.to;
     }
     struct pass last = { from, w->plan.n, INT_MAX, true, true };
+    if (from && w->last && !w->hooks->cache)
+        return 0;
     return from < w->plan.n ? run_pass(w, &last, e) : 0;
 }
 
@@ -357,6 +360,8 @@ int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e)
         memcpy(out + i * width, w->run.reg[r] + i * ld, (size_t)width * sizeof *out);
     return 0;
 }
+
+void walker_last(struct walker *w) { w->last = true; }
 
 static bool inside(const char *name, const char *parent)
 {

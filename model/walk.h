@@ -55,6 +55,9 @@ int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e)
 /* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block); after the
  * epilogue what the head reads, [len, inputs of the head] (never more than hidden). */
 int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e);
+/* walker_last - the next walker_block is the last of this walk: in the mode true, what stands behind its last wanted group is
+ * of no use and does not run. */
+void walker_last(struct walker *w);
 /* walker_replay - inside solve() of the mode true: one chunk again from the input of group g to the end of the module named
  * `parent` (whose matrices may have been changed since), without a trace in what waits. out: its output [rows, width], or,
  * where parent is the whole block, the residual stream behind it; valid until the walker is used again. */

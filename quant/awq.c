@@ -4,12 +4,13 @@
 #include "base/mem.h"
 #include "kernels/kernels.h"
 #include "kernels/math.h"
+#include "quant/grids/round.h"
 #include "quant/inner.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 256, LEAD = 8, BAND = 64 };
+enum { SPAN = 256, ROWS = 512, LEAD = 8, BAND = 64 }; /* ROWS: of a product, whose cost falls with them */
 
 int awq_candidates(enum awq_duo duo, int n_grid, struct awq_candidate *out)
 {
@@ -139,6 +140,16 @@ struct search {
     bool values; /* e is to hold Q(W s) / s, not its difference from W */
 };
 
+static void round_span(enum dtype t, int64_t n, float *x)
+{
+    if (t == DT_BF16)
+        for (int64_t i = 0; i < n; i++)
+            x[i] = round_bf16(x[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            x[i] = round_f16(x[i]);
+}
+
 /* Cells of one row of cells: weights times scales, rounded, back, and the difference. */
 static void round_cells(void *arg, int64_t i)
 {
@@ -151,13 +162,12 @@ static void round_cells(void *arg, int64_t i)
     for (int64_t r = from; r < end; r++)
         for (int64_t c = 0; c < k; c++)
             s->e[r * k + c] = w[r * k + c] * s->column[c];
-    for (int64_t r = from; r < end && l->scale_dtype != DT_F32; r++)
-        for (int64_t c = 0; c < k; c++)
-            s->e[r * k + c] = dtype_round(l->scale_dtype, s->e[r * k + c]);
+    if (l->scale_dtype != DT_F32)
+        round_span(l->scale_dtype, (end - from) * k, s->e + from * k);
     for (int64_t at = 0; at < k; at += l->cell_cols) {
         int64_t n = k - at < l->cell_cols ? k - at : l->cell_cols;
         float min = 0, max = 0, scale;
-        int8_t zero = 0, codes[ROWS];
+        int8_t zero = 0, codes[SPAN];
         for (int64_t r = from; r < end; r++) {
             float lo, hi;
             k_minmax(n, s->e + r * k + at, &lo, &hi);
@@ -166,9 +176,9 @@ static void round_cells(void *arg, int64_t i)
         }
         m->grid->params(l, s->global[s->now->matrix], min, max, &scale, &zero);
         for (int64_t r = from; r < end; r++)
-            for (int64_t c = 0; c < n; c += ROWS) {
+            for (int64_t c = 0; c < n; c += SPAN) {
                 float *x = s->e + r * k + at + c;
-                m->grid->round_own(l, x, n - c < ROWS ? n - c : ROWS, scale, zero, codes, x);
+                m->grid->round_own(l, x, n - c < SPAN ? n - c : SPAN, scale, zero, codes, x);
             }
     }
     for (int64_t r = from; r < end; r++)
@@ -198,7 +208,7 @@ static void use_scales(struct search *s, const float *scale)
             continue;
         for (int64_t r = 0; r < a->rows; r++)
             for (int64_t i = 0; i < p->k; i++) {
-                float v = fabsf(dtype_round(a->layout->scale_dtype, a->w[r * p->k + i] * s->column[i]));
+                float v = fabsf(round_to(a->layout->scale_dtype, a->w[r * p->k + i] * s->column[i]));
                 most = v > most ? v : most;
             }
     }

@@ -86,6 +86,8 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
             last = p->j->smooth.v[i].map.block;
     progress_start("smooth", last + 1, "blocks");
     for (int64_t b = 0; !rc && b <= last; b++) {
+        if (b == last)
+            walker_last(w);
         rc = walker_block(w, b, WALK_TRUE, &hooks, e);
         if (!rc)
             progress_at(b + 1, NULL);

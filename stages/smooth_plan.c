@@ -187,10 +187,12 @@ static int find(struct finder *f, struct err *e)
     if (f->skipped_grouped &&
         job_note(f->j, e, "%s: values are shared by several query heads; v -> o is left out", who))
         return -1;
-    if (f->j->smooth.n == before)
-        return err_at(e, ERR_INPUT, place(f, (struct src_pos){ 0 }),
-                      "%s: no layer of this model can be smoothed", who);
-    return 0;
+    if (f->j->smooth.n > before)
+        return 0;
+    err_at(e, ERR_INPUT, place(f, (struct src_pos){ 0 }), "%s: no layer of this model can be smoothed", who);
+    return f->skipped_grouped
+               ? err_hint(e, "v -> o where query heads share values needs grouped_values: true")
+               : -1;
 }
 
 int smooth_plan(struct job *j, int index, const struct smoother *s, const struct smooth_wants *w,

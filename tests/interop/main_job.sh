@@ -29,6 +29,17 @@ step "compressed_tensors decodes every module" peer ct_decode "$out" --plain "$w
     step "qpipe decodes to the same weights: equal logits" peer same_logits "$work/plain.safetensors" "$work/saved.safetensors" 0
 step "the quantized model is another one than the float one" peer same_logits "$work/float.safetensors" "$work/saved.safetensors" 1e-3 --differ
 
+# Smoothed: norms are saved with scales that the quantized matrices undo.
+for recipe in awq-w4a16-asym smoothquant-w8a8; do
+    step "$recipe: run" "$qpipe" run examples/$recipe.yaml --set samples=16 --output "$work/$recipe" --force &&
+        step "$recipe: eval" to_file "$work/$recipe.eval" "$qpipe" eval "$work/$recipe" --tokens "$work/ids.json" --json --logits-out "$work/$recipe.safetensors" || continue
+    step "$recipe: compressed_tensors decodes every module" peer ct_decode "$work/$recipe" --plain "$work/$recipe-plain" &&
+        step "$recipe: eval of the library's decoding" "$qpipe" eval "$work/$recipe-plain" --tokens "$work/ids.json" --logits-out "$work/$recipe-plain.safetensors" &&
+        step "$recipe: qpipe decodes to the same weights: equal logits" peer same_logits "$work/$recipe-plain.safetensors" "$work/$recipe.safetensors" 0
+done
+step "awq-w4a16-asym: transformers agrees: logits within 2e-4" peer load_saved "$work/awq-w4a16-asym" --tokens "$work/ids.json" \
+    --reference "$work/awq-w4a16-asym.safetensors" --tolerance 2e-4 --eval-json "$work/awq-w4a16-asym.eval"
+
 # A model of two shards that was trained longer, with an output of its own, in the grammar of llm-compressor.
 debdoc=../shared/models/debdoc
 if [ -d $debdoc ]; then

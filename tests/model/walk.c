@@ -490,10 +490,84 @@ static void flops_count_the_products(void **state)
     bench_close(&b);
 }
 
+/* Runs the whole block again at each of its groups, keeps what came out for chunk 2, and the attention's output for chunk 0. */
+struct again {
+    struct walker *w;
+    float block[LONGEST * TINY_HIDDEN], attn[LONGEST * TINY_HIDDEN];
+};
+
+static bool again_wants(void *arg, const struct walk_group *g)
+{
+    (void)arg;
+    return g->block < BLOCKS;
+}
+
+static int again_input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                       int64_t ldx, struct err *e)
+{
+    (void)arg, (void)g, (void)chunk, (void)x, (void)rows, (void)ldx, (void)e;
+    return 0;
+}
+
+static int again_solve(void *arg, const struct walk_group *g, struct err *e)
+{
+    struct again *a = arg;
+    struct walk_output o;
+    char parent[64];
+    snprintf(parent, sizeof parent, "model.layers.%d", g->block);
+    assert_int_equal(walker_replay(a->w, g, parent, 2, &o, e), 0);
+    assert_true(o.rows == lengths[2] && o.width == TINY_HIDDEN);
+    if (g->index == 0)
+        memcpy(a->block, o.x, sizeof a->block);
+    else
+        assert_memory_equal(a->block, o.x, sizeof a->block); /* from any cut the same end */
+    if (g->index)
+        return 0;
+    snprintf(parent, sizeof parent, "model.layers.%d.self_attn", g->block);
+    assert_int_equal(walker_replay(a->w, g, parent, 2, &o, e), 0);
+    memcpy(a->attn, o.x, sizeof a->attn);
+    float was = g->weight[0][0];
+    g->weight[0][0] += 1; /* a query: another attention, and back */
+    assert_int_equal(walker_replay(a->w, g, parent, 2, &o, e), 0);
+    assert_memory_not_equal(a->attn, o.x, sizeof a->attn);
+    g->weight[0][0] = was;
+    return 0;
+}
+
+static void a_replay_ends_where_the_walk_does_and_leaves_no_trace(void **state)
+{
+    struct bench b;
+    struct out want;
+    struct again a;
+    struct err e = { 0 };
+    float hidden[LONGEST * TINY_HIDDEN], logits[LONGEST * TINY_VOCAB];
+    (void)state;
+    bench_open(&b, "");
+    assert_int_equal(go(&b, 0, WALK_TRUE, NULL, &want, &e), 0);
+    struct walk_options o = { 0, "/tmp" };
+    struct walk_hooks h = { &a, again_wants, again_input, again_solve };
+    a.w = walker_new(&b.m, &b.chunks, &o, &e);
+    assert_non_null(a.w);
+    for (int64_t i = 0; i <= b.m.n_blocks; i++) {
+        assert_int_equal(walker_block(a.w, i, WALK_TRUE, &h, &e), 0);
+        if (i == b.m.n_blocks)
+            break;
+        assert_int_equal(walker_hidden(a.w, 2, hidden, &e), 0);
+        assert_memory_equal(hidden, a.block, (size_t)lengths[2] * TINY_HIDDEN * sizeof(float));
+    }
+    for (int c = 0; c < CHUNKS; c++) {
+        assert_int_equal(walker_logits(a.w, c, logits, &e), 0);
+        assert_memory_equal(logits, want.logits[c], (size_t)lengths[c] * TINY_VOCAB * sizeof(float));
+    }
+    walker_free(a.w);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_budget_gives_equal_bits),
+        cmocka_unit_test(a_replay_ends_where_the_walk_does_and_leaves_no_trace),
         cmocka_unit_test(any_number_of_threads_gives_equal_bits),
         cmocka_unit_test(a_sequence_does_not_know_its_neighbours),
         cmocka_unit_test(modes_differ_in_what_later_groups_see),
