@@ -252,6 +252,7 @@ static bool same_json(const struct json *a, const struct json *b, bool set)
 
 struct written {
     struct quant_scheme scheme[4];
+    struct quant_args cache;
     struct strs targets[4];
     struct packed_group group[4];
     struct strs ignored;
@@ -319,6 +320,10 @@ static struct container_job job_of(const struct json *config, struct written *w)
         w->group[k] = g;
     }
     strings_from(json_get(q, "ignore"), &w->ignored);
+    if (json_type(json_get(q, "kv_cache_scheme")) == JSON_OBJECT) {
+        args_from(json_get(q, "kv_cache_scheme"), &w->cache);
+        job.kv_cache = &w->cache;
+    }
     return job;
 }
 
@@ -331,8 +336,6 @@ static void check_config(const char *dir)
     struct written w;
     struct buf text = { 0 };
     if (!path_exists(join(dir, "config.json")) || strstr(dir, "padded")) /* another version wrote those */
-        return;
-    if (strstr(dir, "kv8")) /* a quantized cache, which is not written yet */
         return;
     struct json *peer = json_read(join(dir, "config.json"), 1 << 20, &e);
     no_error(&e);
