@@ -335,8 +335,9 @@ static const struct {
     int agree; /* of the 8 positions, to 1e-4 */
     double most;
 } logit_rows[] = {
-    { "rtn_w3a16", 8, 1e-4 },       { "rtn_w4a16", 8, 1e-4 },   { "rtn_w4a16_asym", 8, 1e-4 }, { "rtn_w8a16", 8, 1e-4 },
-    { "rtn_fp8_dynamic", 8, 1e-4 }, { "rtn_fp8_block", 8, 1e-4 }, { "rtn_w8a8", 4, 0.02 },
+    { "rtn_w3a16", 8, 1e-4 }, { "rtn_w4a16", 8, 1e-4 },       { "rtn_w4a16_asym", 8, 1e-4 },
+    { "rtn_w8a16", 8, 1e-4 }, { "rtn_fp8_dynamic", 8, 1e-4 }, { "rtn_fp8_block", 8, 1e-4 },
+    { "rtn_w8a8", 4, 0.02 },
 };
 enum { SAMPLES = 2, TOKENS = 64, PLACES = 4, VOCAB = 256 };
 
@@ -366,7 +367,9 @@ static void logits_of(const char *name, struct picked *out)
     char dir[400], tokens[400];
     snprintf(dir, sizeof dir, "%s/out-%s", work, name);
     snprintf(tokens, sizeof tokens, "%s/model/tokens.safetensors", work);
-    struct dataset_options options = { .path = tokens, .field = "heldout_input_ids", .samples = SAMPLES, .min_length = 2 };
+    struct dataset_options options = {
+        .path = tokens, .field = "heldout_input_ids", .samples = SAMPLES, .min_length = 2
+    };
     ok(checkpoint_open(dir, &c, &e), &e);
     ok(model_open(c.config, &c.tensors, dir, &m, &e), &e);
     ok(simulate_open(&c, ACTIVATIONS_SIMULATE, &m, &a, &e), &e);
@@ -403,7 +406,8 @@ static void logits_of_exact_checkpoints_are_the_peers(void **state)
             agree += far <= 1e-4;
             most = fmax(most, far);
         }
-        printf("%s: logits of %d of 8 positions agree, largest difference %.2g\n", logit_rows[i].name, agree, most);
+        printf("%s: logits of %d of 8 positions agree, largest difference %.2g\n", logit_rows[i].name, agree,
+               most);
         assert_true(agree >= logit_rows[i].agree && most <= logit_rows[i].most);
         st_close(&f);
     }

@@ -2,11 +2,15 @@
  * bits on every level and width. */
 #include "check.h"
 
-static const struct k_fake int8_token = { .number = K_FAKE_INT, .from = K_FAKE_FLOAT, .least = -128, .most = 127 };
+static const struct k_fake int8_token = {
+    .number = K_FAKE_INT, .from = K_FAKE_FLOAT, .least = -128, .most = 127
+};
 static const struct k_fake int8_asym = {
     .number = K_FAKE_INT, .from = K_FAKE_FLOAT, .least = -128, .most = 127, .asymmetric = 1
 };
-static const struct k_fake int4_token = { .number = K_FAKE_INT, .from = K_FAKE_FLOAT, .least = -8, .most = 7 };
+static const struct k_fake int4_token = {
+    .number = K_FAKE_INT, .from = K_FAKE_FLOAT, .least = -8, .most = 7
+};
 static const struct k_fake fp8_group = {
     .number = K_FAKE_E4M3_NUMBER, .from = K_FAKE_FLOAT, .least = -448, .most = 448, .group = 128
 };
@@ -78,10 +82,12 @@ static void values_go_to_the_nearest_number(void **state)
             q.zero = q.asymmetric ? -13.0F : 0.0F;
             q.group = 0;
             for (int i = 0; i < M; i++) /* ties among them, and both ends */
-                x[i] = (float)(i - M / 2) * 0.25F * q.scale * (q.number == K_FAKE_E4M3_NUMBER && i % 3 ? 5.0F : 1.0F);
+                x[i] = (float)(i - M / 2) * 0.25F * q.scale *
+                       (q.number == K_FAKE_E4M3_NUMBER && i % 3 ? 5.0F : 1.0F);
             k_fake_quantize(&q, 1, M, x, M, y, M);
             for (int i = 0; i < M; i++) {
-                double want = (nearest(&q, (double)(x[i] / q.scale + q.zero)) - (double)q.zero) * (double)q.scale;
+                double want =
+                    (nearest(&q, (double)(x[i] / q.scale + q.zero)) - (double)q.zero) * (double)q.scale;
                 assert_true(y[i] == (float)want);
             }
             k_fake_quantize(&q, 1, M, y, M, z, M);
@@ -182,7 +188,7 @@ int main(void)
 {
     kernels_init(NULL, 2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_go_to_the_nearest_number),  cmocka_unit_test(scales_follow_from_the_values),
+        cmocka_unit_test(values_go_to_the_nearest_number),   cmocka_unit_test(scales_follow_from_the_values),
         cmocka_unit_test(bad_values_spoil_their_cell_alone), cmocka_unit_test(one_scale_spans_all_rows),
         cmocka_unit_test(levels_and_widths_agree),
     };

@@ -520,8 +520,8 @@ static bool wants_some(void *arg, const struct walk_group *g)
     return g->index == 1;
 }
 
-static int no_input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows, int64_t ldx,
-                    struct err *e)
+static int no_input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                    int64_t ldx, struct err *e)
 {
     (void)arg, (void)g, (void)chunk, (void)x, (void)rows, (void)ldx, (void)e;
     return 0;
@@ -543,7 +543,9 @@ static void keys_and_values_are_shown_once(void **state)
     bench_open(&b, "");
     for (int mode = WALK_TRUE; mode <= WALK_FALSE; mode++) {
         struct cached c = { 0 };
-        struct walk_hooks h = { .arg = &c, .wants = wants_some, .input = no_input, .solve = no_solve, .cache = note_cache };
+        struct walk_hooks h = {
+            .arg = &c, .wants = wants_some, .input = no_input, .solve = no_solve, .cache = note_cache
+        };
         assert_int_equal(go(&b, 0, (enum walk_mode)mode, &h, &out, &e), 0);
         for (int i = 0; i < BLOCKS; i++)
             assert_int_equal(c.calls[i], CHUNKS);
