@@ -69,7 +69,8 @@ static int check_numbers(const struct quant_args *a, struct err *e)
 {
     char word[128];
     if (a->type == QUANT_FLOAT ? a->num_bits != 4 && a->num_bits != 8 : a->num_bits < 2 || a->num_bits > 8)
-        return err_set(e, ERR_INPUT, "activations that are %s: expected integers of 2 to 8 bits, or floats of 4 or 8",
+        return err_set(e, ERR_INPUT,
+                       "activations that are %s: expected integers of 2 to 8 bits, or floats of 4 or 8",
                        activation_word(a, word));
     if (a->type == QUANT_FLOAT && !a->symmetric)
         return unbuilt(a, "floats with a zero point are not built yet", e);
@@ -86,14 +87,16 @@ static int check_groups(const struct quant_args *a, int64_t width, struct err *e
     if (a->group_size < 1)
         return err_set(e, ERR_INPUT, "activations that are %s have no group_size", activation_word(a, word));
     if (width % a->group_size)
-        return err_set(e, ERR_INPUT, "%lld inputs can not be cut in groups of %lld, which input_activations ask for",
+        return err_set(e, ERR_INPUT,
+                       "%lld inputs can not be cut in groups of %lld, which input_activations ask for",
                        (long long)width, (long long)a->group_size);
     if (a->strategy == STRATEGY_GROUP)
         return a->dynamic == DYNAMIC_TRUE ? 0 : unbuilt(a, "static scales of groups are not built yet", e);
     if (a->dynamic != DYNAMIC_LOCAL || a->scale_dtype != DT_F8_E4M3 || a->type != QUANT_FLOAT ||
         a->num_bits != 4)
         return unbuilt(
-            a, "tensor_group is built for 4-bit floats with dynamic: local and scale_dtype torch.float8_e4m3fn",
+            a,
+            "tensor_group is built for 4-bit floats with dynamic: local and scale_dtype torch.float8_e4m3fn",
             e);
     return 0;
 }
@@ -134,7 +137,8 @@ static float rounded(enum dtype t, float x) { return dtype_round(t, x); }
 
 static float epsilon(enum dtype t) { return t == DT_BF16 ? 0x1p-7f : t == DT_F16 ? 0x1p-10f : 0x1p-23f; }
 
-void activation_params(const struct quant_args *a, enum dtype t, float min, float max, float *scale, int8_t *zero)
+void activation_params(const struct quant_args *a, enum dtype t, float min, float max, float *scale,
+                       int8_t *zero)
 {
     float least, most, s;
     activation_range(a, &least, &most);

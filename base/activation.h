@@ -19,10 +19,10 @@ extern const char *const simulate_words[]; /* "simulate", "float", NULL */
 struct activation {
     bool on; /* false: floats, and the rest means nothing */
     struct quant_args args;
-    int64_t n;     /* scales: 0 (dynamic), 1, or heads */
-    float *scale;  /* [n] */
-    int8_t *zero;  /* [n]; NULL: symmetric */
-    float global;  /* tensor_group: local scales are divided by it; else 0 */
+    int64_t n;    /* scales: 0 (dynamic), 1, or heads */
+    float *scale; /* [n] */
+    int8_t *zero; /* [n]; NULL: symmetric */
+    float global; /* tensor_group: local scales are divided by it; else 0 */
 };
 /* activation_init - on, with room for n zeroed scales (and zero points where args are asymmetric). */
 int activation_init(struct activation *a, const struct quant_args *args, int64_t n, struct err *e);

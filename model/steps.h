@@ -19,9 +19,9 @@ struct run {
     const int32_t *ids;
     int64_t chunk, t;
     float *reg[REG_COUNT];
-    float *cos[2], *sin[2]; /* of rope table i, for t positions */
-    float *scratch;         /* of attention */
-    float *logits;          /* [t, vocab]: where HEAD writes */
+    float *cos[2], *sin[2];                /* of rope table i, for t positions */
+    float *scratch;                        /* of attention */
+    float *logits;                         /* [t, vocab]: where HEAD writes */
     const struct activation *act[P_COUNT]; /* of each matrix's input; NULL: float */
     const struct activation *key, *value;  /* of the cache; NULL: float */
     float *rounded;                        /* [t, widest input], where any of act may be there */

@@ -40,7 +40,6 @@ static int64_t widest_rounded(const struct model *m)
     return widest;
 }
 
-
 static int take(float **p, int64_t n, struct err *e)
 {
     *p = mem_big((size_t)n, sizeof(float), e);

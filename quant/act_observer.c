@@ -32,13 +32,17 @@ static const struct act_observer_kind *kind_of(const struct quant_args *a)
     return NULL;
 }
 
-const char *act_observer_name(const struct quant_args *a) { return a->observer[0] ? a->observer : kinds[0].name; }
+const char *act_observer_name(const struct quant_args *a)
+{
+    return a->observer[0] ? a->observer : kinds[0].name;
+}
 
 static int unknown(const struct quant_args *a, struct err *e)
 {
-    err_set(e, ERR_INPUT,
-            "observer of activations: found '%s', expected minmax, static_minmax, memoryless_minmax, mse or memoryless_mse",
-            a->observer);
+    err_set(
+        e, ERR_INPUT,
+        "observer of activations: found '%s', expected minmax, static_minmax, memoryless_minmax, mse or memoryless_mse",
+        a->observer);
     const char *near = str_nearest(a->observer, &kinds->name, KINDS, sizeof *kinds);
     return near ? err_hint(e, "did you mean '%s'?", near) : -1;
 }
@@ -50,9 +54,11 @@ static int param(const struct act_observer_kind *k, const char *name, bool has, 
     if (isnan(given))
         return 0;
     if (!has)
-        return err_set(e, ERR_INPUT, "observer_kwargs: %s of activations has no parameter '%s'", k->name, name);
+        return err_set(e, ERR_INPUT, "observer_kwargs: %s of activations has no parameter '%s'", k->name,
+                       name);
     if (!(given >= least && given <= most))
-        return err_set(e, ERR_INPUT, "observer_kwargs: %s: found %g, expected %g to %g", name, given, least, most);
+        return err_set(e, ERR_INPUT, "observer_kwargs: %s: found %g, expected %g to %g", name, given, least,
+                       most);
     *out = given;
     return 0;
 }
@@ -66,7 +72,8 @@ static int read_params(const struct act_observer_kind *k, const struct quant_arg
     o->patience = 5;
     o->grid = 100;
     o->norm = 2.4;
-    return param(k, "averaging_constant", k->memory == KEEP_AVERAGE, a->obs_averaging, 0, 1, &o->averaging, e) ||
+    return param(k, "averaging_constant", k->memory == KEEP_AVERAGE, a->obs_averaging, 0, 1, &o->averaging,
+                 e) ||
                    param(k, "maxshrink", s, a->obs_maxshrink, 0, 1, &o->maxshrink, e) ||
                    param(k, "patience", s, a->obs_patience, 0, 1e6, &o->patience, e) ||
                    param(k, "grid", s, a->obs_grid, 1e-3, 1e6, &o->grid, e) ||
@@ -82,14 +89,15 @@ int act_observer_check(const struct quant_args *a, struct err *e)
     if (!k)
         return unknown(a, e);
     if (k->searches && a->strategy != STRATEGY_TENSOR) {
-        err_set(e, ERR_UNBUILT, "observer '%s' is built for activations of strategy tensor, found %s", k->name,
-                strategy_words[a->strategy]);
+        err_set(e, ERR_UNBUILT, "observer '%s' is built for activations of strategy tensor, found %s",
+                k->name, strategy_words[a->strategy]);
         return err_hint(e, "observer: static_minmax");
     }
     return read_params(k, a, &o, e);
 }
 
-int act_observer_init(struct act_observer *o, const struct quant_args *a, enum dtype t, int64_t n, struct err *e)
+int act_observer_init(struct act_observer *o, const struct quant_args *a, enum dtype t, int64_t n,
+                      struct err *e)
 {
     memset(o, 0, sizeof *o);
     if (act_observer_check(a, e))
@@ -164,7 +172,8 @@ static void search(const struct act_observer *o, struct trial *t, float *min, fl
     t->fake.number = a->type == QUANT_INT ? K_FAKE_INT : a->num_bits == 8 ? K_FAKE_E4M3_NUMBER : K_FAKE_E2M1;
     activation_range(a, &t->fake.least, &t->fake.most);
     for (int64_t i = 0; i < steps; i++) {
-        float p = (float)(1.0 - (double)i / o->grid), l = dtype_round(o->dtype, lo * p), h = dtype_round(o->dtype, hi * p);
+        float p = (float)(1.0 - (double)i / o->grid), l = dtype_round(o->dtype, lo * p),
+              h = dtype_round(o->dtype, hi * p);
         int8_t zero = 0;
         activation_params(a, o->dtype, l, h, &t->fake.scale, &zero);
         t->fake.zero = (float)zero;
@@ -201,7 +210,8 @@ static void remember(struct act_observer *o, int64_t i, float min, float max)
     o->max[i] = max;
 }
 
-int act_observer_add(struct act_observer *o, const float *x, int64_t rows, int64_t cols, int64_t ldx, struct err *e)
+int act_observer_add(struct act_observer *o, const float *x, int64_t rows, int64_t cols, int64_t ldx,
+                     struct err *e)
 {
     int64_t width = cols / o->n;
     for (int64_t i = 0; i < o->n; i++) {
@@ -247,12 +257,13 @@ int act_observer_finish(const struct act_observer *o, struct activation *out, st
     if (activation_init(out, o->args, o->n, e))
         return -1;
     for (int64_t i = 0; i < o->n; i++) {
-        activation_params(o->args, o->dtype, o->min[i], o->max[i], &out->scale[i], out->zero ? &out->zero[i] : NULL);
+        activation_params(o->args, o->dtype, o->min[i], o->max[i], &out->scale[i],
+                          out->zero ? &out->zero[i] : NULL);
         if (isfinite(out->scale[i]))
             continue;
         activation_release(out);
-        return err_set(e, ERR_INPUT, "activations of %g to %g do not fit a scale of dtype %s", (double)o->min[i],
-                       (double)o->max[i], dtypes[o->dtype].name);
+        return err_set(e, ERR_INPUT, "activations of %g to %g do not fit a scale of dtype %s",
+                       (double)o->min[i], (double)o->max[i], dtypes[o->dtype].name);
     }
     return 0;
 }

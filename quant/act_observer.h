@@ -24,9 +24,11 @@ struct act_observer {
 };
 /* act_observer_check - ERR_INPUT: no observer of activations by that name, or a parameter that it has not; ERR_UNBUILT. */
 int act_observer_check(const struct quant_args *a, struct err *e);
-int act_observer_init(struct act_observer *o, const struct quant_args *a, enum dtype t, int64_t n, struct err *e);
+int act_observer_init(struct act_observer *o, const struct quant_args *a, enum dtype t, int64_t n,
+                      struct err *e);
 /* act_observer_add - one sequence, x [rows, cols]. ERR_INPUT: a value is not finite. */
-int act_observer_add(struct act_observer *o, const float *x, int64_t rows, int64_t cols, int64_t ldx, struct err *e);
+int act_observer_add(struct act_observer *o, const float *x, int64_t rows, int64_t cols, int64_t ldx,
+                     struct err *e);
 /* act_observer_finish - the quantizer (activation_init inside). ERR_INPUT when nothing was seen. */
 int act_observer_finish(const struct act_observer *o, struct activation *out, struct err *e);
 void act_observer_release(struct act_observer *o);

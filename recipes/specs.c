@@ -127,8 +127,9 @@ static const struct opt verify_table[] = {
          "Fails when the most likely token agrees less often."),
     BOOL("allow_overlap", allow_overlap, 0,
          "Score text that shares 64 tokens in a row (or a whole window) with the calibration text."),
-    WORD("activations", activations, ACTIVATIONS_SIMULATE, simulate_words,
-         "simulate: inputs, keys and values are rounded as the scheme asks a runtime to; float: weights alone."),
+    WORD(
+        "activations", activations, ACTIVATIONS_SIMULATE, simulate_words,
+        "simulate: inputs, keys and values are rounded as the scheme asks a runtime to; float: weights alone."),
     END,
 };
 #undef S

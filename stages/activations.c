@@ -26,10 +26,12 @@ static int note_input(struct job *j, const struct module_job *m, const char *gro
     char word[128];
     const struct quant_args *a = &m->scheme->input;
     if (is_static(m))
-        return job_note(j, e, "config group '%s' rounds inputs (%s): scales come from the calibration text by %s",
+        return job_note(j, e,
+                        "config group '%s' rounds inputs (%s): scales come from the calibration text by %s",
                         group, activation_word(a, word), act_observer_name(a));
-    return job_note(j, e, "config group '%s' rounds inputs (%s): the runtime does, and verify and eval do alike", group,
-                    activation_word(a, word));
+    return job_note(j, e,
+                    "config group '%s' rounds inputs (%s): the runtime does, and verify and eval do alike",
+                    group, activation_word(a, word));
 }
 
 int activations_plan(struct job *j, struct module_job *m, const char *group, struct err *e)
@@ -58,9 +60,10 @@ static int cache_fits(const struct job *j, const struct quant_args *a, struct er
         char *name = attention_prefix(m, b, e);
         bool known = name && (str_ends(name, "self_attn") || str_ends(name, "attention"));
         if (!known)
-            err_set(e, ERR_UNBUILT,
-                    "kv_cache_scheme is for attentions named self_attn or attention, where readers look for scales, found '%s'",
-                    name ? name : "none");
+            err_set(
+                e, ERR_UNBUILT,
+                "kv_cache_scheme is for attentions named self_attn or attention, where readers look for scales, found '%s'",
+                name ? name : "none");
         mem_free(name);
         if (!known)
             return -1;
@@ -90,10 +93,11 @@ int cache_plan(struct job *j, int index, struct err *e)
     }
     j->kv_cache = &q->kv_cache;
     j->needs_data = true;
-    return job_note(j, e,
-                    "keys and values are rounded (%s): scales come from the calibration text by %s, and verify and eval "
-                    "round alike",
-                    activation_word(j->kv_cache, word), act_observer_name(j->kv_cache));
+    return job_note(
+        j, e,
+        "keys and values are rounded (%s): scales come from the calibration text by %s, and verify and eval "
+        "round alike",
+        activation_word(j->kv_cache, word), act_observer_name(j->kv_cache));
 }
 
 /* -- inputs -- */
@@ -122,17 +126,20 @@ int activations_input(struct job *j, const struct walk_group *g, const float *x,
         struct module_job *m = job_of(j, g, i);
         if (!is_static(m) || leader(j, g, i) != m)
             continue;
-        if ((!m->input.kind && act_observer_init(&m->input, &m->scheme->input, scale_dtype(m->dtype), 1, e)) ||
+        if ((!m->input.kind &&
+             act_observer_init(&m->input, &m->scheme->input, scale_dtype(m->dtype), 1, e)) ||
             act_observer_add(&m->input, x, rows, g->k, ldx, e))
             return err_while(e, "observing the input of %s", m->module->name);
     }
     return 0;
 }
 
-static int save_one(struct job *j, const char *prefix, const char *what, const struct act_observer *o, struct err *e)
+static int save_one(struct job *j, const char *prefix, const char *what, const struct act_observer *o,
+                    struct err *e)
 {
     struct activation a = { 0 };
-    int rc = act_observer_finish(o, &a, e) || j->container->pack_activation(j->saver, prefix, what, &a, o->dtype, e);
+    int rc = act_observer_finish(o, &a, e) ||
+             j->container->pack_activation(j->saver, prefix, what, &a, o->dtype, e);
     activation_release(&a);
     return rc ? -1 : 0;
 }
@@ -180,7 +187,8 @@ int cache_save(struct job *j, int64_t block, struct err *e)
     if (!j->kv_cache || block >= j->load.model.n_blocks)
         return 0;
     char *prefix = attention_prefix(&j->load.model, block, e);
-    int rc = prefix && !save_one(j, prefix, "k", &j->key, e) && !save_one(j, prefix, "v", &j->value, e) ? 0 : -1;
+    int rc =
+        prefix && !save_one(j, prefix, "k", &j->key, e) && !save_one(j, prefix, "v", &j->value, e) ? 0 : -1;
     mem_free(prefix);
     act_observer_release(&j->key);
     act_observer_release(&j->value);

@@ -41,7 +41,7 @@ struct module_job {
     struct grid_layout layout;
     float
         global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
-    enum dtype dtype; /* the weight's, on disk */
+    enum dtype dtype;          /* the weight's, on disk */
     struct act_observer input; /* while walking: of a static quantizer of its input */
     bool done;
     struct module_result result;
@@ -77,8 +77,8 @@ struct job {
     bool needs_data;            /* some module needs a Gram matrix or importance */
     struct smooth_state smooth; /* what is scaled before anything is quantized */
     enum walk_mode mode;
-    const struct quant_args *kv_cache; /* NULL: keys and values stay floats */
-    struct act_observer key, value;    /* of the block that is walked */
+    const struct quant_args *kv_cache;         /* NULL: keys and values stay floats */
+    struct act_observer key, value;            /* of the block that is walked */
     const struct calibrate_options *calibrate; /* NULL: no such stage */
     const struct verify_options *verify;       /* NULL: no such stage */
     const struct save_options *save;

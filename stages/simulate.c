@@ -47,7 +47,8 @@ static int read_caches(const struct checkpoint *c, const struct model *m, struct
     for (int64_t b = 0; b < m->n_blocks; b++) {
         char *name = attention_prefix(m, b, e);
         if (!name)
-            return err_set(e, ERR_UNBUILT, "layer %lld has no attention whose cache kv_cache_scheme could mean",
+            return err_set(e, ERR_UNBUILT,
+                           "layer %lld has no attention whose cache kv_cache_scheme could mean",
                            (long long)b);
         int rc = c->container->cache(c->decoder, name, m->config->kv_heads, &out->key[b], &out->value[b], e);
         mem_free(name);

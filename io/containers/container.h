@@ -52,8 +52,8 @@ struct container {
                     const struct qtensor *q, struct err *e);
     /* What a static or local quantizer of activations stores; module: the prefix, of an attention for "k" and "v"; what:
      * "input", "k", "v"; t: the dtype of its scales. Nothing for dynamic ones. */
-    int (*pack_activation)(struct saver *out, const char *module, const char *what, const struct activation *a,
-                           enum dtype t, struct err *e);
+    int (*pack_activation)(struct saver *out, const char *module, const char *what,
+                           const struct activation *a, enum dtype t, struct err *e);
     /* Bytes that pack will write for a layout: for plans. */
     int64_t (*packed_bytes)(const struct quant_scheme *s, const struct grid_layout *l);
     /* The whole config.json, deterministic. */

@@ -80,6 +80,6 @@ const struct quant_args *ct_cache_args(void *decoder);
 int ct_pack_activation(struct saver *out, const char *module, const char *what, const struct activation *a,
                        enum dtype t, struct err *e);
 int ct_activation(void *decoder, const char *module, struct activation *out, struct err *e);
-int ct_cache(void *decoder, const char *attention, int64_t heads, struct activation *key, struct activation *value,
-             struct err *e);
+int ct_cache(void *decoder, const char *attention, int64_t heads, struct activation *key,
+             struct activation *value, struct err *e);
 #endif

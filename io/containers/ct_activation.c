@@ -11,8 +11,8 @@
 
 /* -- out -- */
 
-static int put(struct saver *out, const char *module, const char *what, const char *tail, enum dtype t, int64_t n,
-               const void *data, struct err *e)
+static int put(struct saver *out, const char *module, const char *what, const char *tail, enum dtype t,
+               int64_t n, const void *data, struct err *e)
 {
     char *name = mem_printf(e, "%s.%s_%s", module, what, tail);
     int64_t dim[3] = { n, 1, 1 }; /* heads stand before tokens and the head's dimension */
@@ -40,8 +40,8 @@ int ct_pack_activation(struct saver *out, const char *module, const char *what, 
 /* -- in -- */
 
 /* A stored tensor of n numbers as float32; *found: it is there. */
-static int numbers(const struct tensor_source *t, const char *module, const char *what, const char *tail, int64_t n,
-                   float *out, bool *found, struct err *e)
+static int numbers(const struct tensor_source *t, const char *module, const char *what, const char *tail,
+                   int64_t n, float *out, bool *found, struct err *e)
 {
     struct tensor_view v;
     char *name = mem_printf(e, "%s.%s_%s", module, what, tail);
@@ -50,8 +50,8 @@ static int numbers(const struct tensor_source *t, const char *module, const char
     *found = t->find(t->self, name) != NULL;
     int rc = *found ? t->view(t->self, name, &v, e) : 0;
     if (!rc && *found && view_elems(&v) != n)
-        rc = err_set(e, ERR_INPUT, "tensor '%s' holds %lld numbers, expected %lld", name, (long long)view_elems(&v),
-                     (long long)n);
+        rc = err_set(e, ERR_INPUT, "tensor '%s' holds %lld numbers, expected %lld", name,
+                     (long long)view_elems(&v), (long long)n);
     if (!rc && *found && v.dtype != DT_I8 && !dtypes[v.dtype].is_float)
         rc = err_set(e, ERR_INPUT, "tensor '%s' is %s, expected a float or I8", name, dtypes[v.dtype].name);
     for (int64_t i = 0; !rc && *found && i < n; i++) {
@@ -60,7 +60,8 @@ static int numbers(const struct tensor_source *t, const char *module, const char
         else
             dtype_to_f32(v.dtype, (const char *)v.data + i * dtypes[v.dtype].bytes, 1, &out[i]);
         if (!isfinite(out[i]) || (strcmp(tail, "zero_point") && !(out[i] > 0)))
-            rc = err_set(e, ERR_INPUT, "tensor '%s' holds %g, expected a positive number", name, (double)out[i]);
+            rc = err_set(e, ERR_INPUT, "tensor '%s' holds %g, expected a positive number", name,
+                         (double)out[i]);
     }
     mem_free(name);
     return rc;
@@ -68,12 +69,12 @@ static int numbers(const struct tensor_source *t, const char *module, const char
 
 static int lost(const char *module, const char *what, const char *tail, struct err *e)
 {
-    return err_set(e, ERR_INPUT, "module '%s' has no tensor '%s_%s', which config.json's scheme asks for", module,
-                   what, tail);
+    return err_set(e, ERR_INPUT, "module '%s' has no tensor '%s_%s', which config.json's scheme asks for",
+                   module, what, tail);
 }
 
-static int read_scales(const struct tensor_source *t, const char *module, const char *what, struct activation *a,
-                       struct err *e)
+static int read_scales(const struct tensor_source *t, const char *module, const char *what,
+                       struct activation *a, struct err *e)
 {
     bool found;
     float least, most;
@@ -132,8 +133,8 @@ int ct_activation(void *decoder, const char *module, struct activation *out, str
     return 0;
 }
 
-int ct_cache(void *decoder, const char *attention, int64_t heads, struct activation *key, struct activation *value,
-             struct err *e)
+int ct_cache(void *decoder, const char *attention, int64_t heads, struct activation *key,
+             struct activation *value, struct err *e)
 {
     const struct quant_args *a = ct_cache_args(decoder);
     memset(key, 0, sizeof *key);

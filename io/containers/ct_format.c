@@ -139,7 +139,8 @@ static int check_activations(const struct quant_scheme *s, struct err *e)
 {
     if (s->has_output)
         return err_set(e, ERR_UNBUILT, "output_activations are not built yet");
-    return 0;
+    /* whether groups divide the inputs is seen with the module */
+    return s->has_input ? activation_check(&s->input, ACTIVATION_INPUT, 0, e) : 0;
 }
 
 int ct_format_of(const struct quant_scheme *s, enum ct_format *out, struct err *e)

@@ -163,12 +163,13 @@ static int report_rounded(const struct model *m, struct buf *out, struct err *e)
     simulate_count(m, &inputs, &caches);
     if (!inputs && !caches)
         return 0;
-    return buf_printf(out, e, "rounded as a runtime would: inputs of %lld modules, keys and values of %lld layers\n",
+    return buf_printf(out, e,
+                      "rounded as a runtime would: inputs of %lld modules, keys and values of %lld layers\n",
                       (long long)inputs, (long long)caches);
 }
 
-static int report(const struct cli *c, const struct model *m, const struct eval_result *r, const struct kl_result *kl,
-                  struct buf *out, struct err *e)
+static int report(const struct cli *c, const struct model *m, const struct eval_result *r,
+                  const struct kl_result *kl, struct buf *out, struct err *e)
 {
     if (c->json) {
         struct jw w;

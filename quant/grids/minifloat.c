@@ -33,7 +33,8 @@ static inline float number(enum minifloat k, enum dtype arith, float x, float sc
     return minifloat_nearest(k, round_to(arith, x / scale) + 0.0f);
 }
 
-static inline void span_of(enum minifloat k, enum dtype arith, enum dtype store, const struct span *s, float scale)
+static inline void span_of(enum minifloat k, enum dtype arith, enum dtype store, const struct span *s,
+                           float scale)
 {
     uint8_t *codes = (uint8_t *)s->codes;
     if (!s->decoded) {
@@ -48,7 +49,8 @@ static inline void span_of(enum minifloat k, enum dtype arith, enum dtype store,
     }
 }
 
-static inline void span_in(enum minifloat k, enum dtype arith, enum dtype store, const struct span *s, float scale)
+static inline void span_in(enum minifloat k, enum dtype arith, enum dtype store, const struct span *s,
+                           float scale)
 {
     switch (store) {
     case DT_BF16:

@@ -4,7 +4,7 @@
 
 run 0 "w8a16-rtn runs without calibration text" "$qpipe" run examples/w8a16-rtn.yaml --output "$work/w8a16-rtn"
 ok "its threshold is met" grep -q "max_weight_error 0.02: found 0.00.*, met" "$work/out"
-for r in w4a16-asym-mse mixed w4a16-damping-auto awq-w4a16-asym smoothquant-w8a8; do
+for r in w4a16-asym-mse mixed w4a16-damping-auto awq-w4a16-asym smoothquant-w8a8 w8a8-dynamic fp8-static kv-fp8; do
     run 0 "$r runs" "$qpipe" run examples/$r.yaml --set samples=8 --output "$work/$r"
     ok "$r: thresholds are met" sh -c "grep -q ', met' '$work/out' && ! grep -q 'NOT MET' '$work/out'"
     run 0 "$r: the manifest holds" "$qpipe" verify "$work/$r"
@@ -13,7 +13,13 @@ head -n 8 "$tiny/calib.jsonl" >"$work/calib.jsonl"
 run 0 "llm-compressor runs with --model, --dataset, --output" "$qpipe" run examples/llm-compressor.yaml --model "$tiny" \
     --dataset "$work/calib.jsonl" --output "$work/llm"
 run 0 "its manifest holds" "$qpipe" verify "$work/llm"
-known="awq-w4a16-asym llm-compressor mixed quickstart smoothquant-w8a8 w4a16-asym-mse w4a16-damping-auto w8a16-rtn "
+run 0 "kv-fp8: eval rounds inputs and caches" "$qpipe" eval "$work/kv-fp8" --text "$tiny/heldout.txt" --samples 2
+ok "kv-fp8: and says so" grep -q "rounded as a runtime would: inputs of 14 modules, keys and values of 2 layers" "$work/out"
+cp "$work/out" "$work/simulated"
+run 0 "kv-fp8: eval of the weights alone" "$qpipe" eval "$work/kv-fp8" --text "$tiny/heldout.txt" --samples 2 --activations float
+ok "kv-fp8: gives another number and says nothing of rounding" \
+    sh -c "! grep -q rounded '$work/out' && ! cmp -s '$work/out' '$work/simulated'"
+known="awq-w4a16-asym fp8-static kv-fp8 llm-compressor mixed quickstart smoothquant-w8a8 w4a16-asym-mse w4a16-damping-auto w8a16-rtn w8a8-dynamic "
 ok "every recipe of examples/ is run by a test of this folder" \
     [ "$(for f in examples/*.yaml; do printf '%s ' "$(basename "$f" .yaml)"; done)" = "$known" ]
 if have python3; then

@@ -16,6 +16,8 @@
 #include "io/safetensors.h"
 #include "kernels/kernels.h"
 #include "pipeline/manifest.h"
+#include "stages/metrics.h"
+#include "stages/simulate.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -411,6 +413,91 @@ static void every_golden_recipe_meets_the_table(void **state)
         check_row(&rows[i]);
 }
 
+/* Logits of what the rows above saved, inputs rounded where the scheme says so, against the peer's of samples 0 and 1. A
+ * sum that differs in its last bit can turn an input's code: behind it, positions of that sequence differ by a code's worth. */
+static const struct {
+    const char *name;
+    int agree; /* of the 8 positions, to 1e-4 */
+    double most;
+} logit_rows[] = {
+    { "rtn_w3a16", 8, 1e-4 }, { "rtn_w4a16", 8, 1e-4 },       { "rtn_w4a16_asym", 8, 1e-4 },
+    { "rtn_w8a16", 8, 1e-4 }, { "rtn_fp8_dynamic", 8, 1e-4 }, { "rtn_fp8_block", 8, 1e-4 },
+    { "rtn_w8a8", 4, 0.02 },
+};
+enum { SAMPLES = 2, TOKENS = 64, PLACES = 4, VOCAB = 256 };
+
+struct picked {
+    float v[SAMPLES][PLACES][VOCAB];
+};
+
+static int pick(void *arg, int64_t window, const float *logits, int64_t len, struct err *e)
+{
+    struct picked *p = arg;
+    (void)e;
+    assert_int_equal(len, TOKENS);
+    for (int i = 0; window < SAMPLES && i < PLACES; i++)
+        memcpy(p->v[window][i], logits + (16 * i + 15) * VOCAB, sizeof p->v[0][0]);
+    return 0;
+}
+
+static void logits_of(const char *name, struct picked *out)
+{
+    struct err e = { 0 };
+    struct checkpoint c = { 0 };
+    struct model m = { 0 };
+    struct activations a = { 0 };
+    struct dataset d = { 0 };
+    struct eval_result r;
+    struct metrics_options o = { UINT64_C(1) << 30, "/tmp" };
+    char dir[400], tokens[400];
+    snprintf(dir, sizeof dir, "%s/out-%s", work, name);
+    snprintf(tokens, sizeof tokens, "%s/model/tokens.safetensors", work);
+    struct dataset_options options = {
+        .path = tokens, .field = "heldout_input_ids", .samples = SAMPLES, .min_length = 2
+    };
+    ok(checkpoint_open(dir, &c, &e), &e);
+    ok(model_open(c.config, &c.tensors, dir, &m, &e), &e);
+    ok(simulate_open(&c, ACTIVATIONS_SIMULATE, &m, &a, &e), &e);
+    ok(dataset_load(&options, NULL, m.vocab, &d, &e), &e);
+    ok(eval_model(&m, &d, &o, pick, out, &r, &e), &e);
+    dataset_release(&d);
+    activations_release(&a);
+    model_release(&m);
+    checkpoint_close(&c);
+}
+
+static void logits_of_exact_checkpoints_are_the_peers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof logit_rows / sizeof *logit_rows; i++) {
+        struct err e = { 0 };
+        struct st_file f;
+        static struct picked ours;
+        char file[400];
+        int agree = 0;
+        double most = 0;
+        snprintf(file, sizeof file, "%s/%s/extra.safetensors", work, logit_rows[i].name);
+        ok(st_open(file, &f, &e), &e);
+        struct tensor_view v = st_view(&f, st_find(&f, "heldout_logits"));
+        assert_int_equal(view_bytes(&v), sizeof ours);
+        logits_of(logit_rows[i].name, &ours);
+        for (int k = 0; k < SAMPLES * PLACES; k++) {
+            double far = 0;
+            for (int t = 0; t < VOCAB; t++) {
+                float theirs;
+                memcpy(&theirs, (const char *)v.data + 4 * (k * VOCAB + t), sizeof theirs);
+                far = fmax(far, fabs((double)ours.v[k / PLACES][k % PLACES][t] - (double)theirs));
+            }
+            agree += far <= 1e-4;
+            most = fmax(most, far);
+        }
+        printf("%s: logits of %d of 8 positions agree, largest difference %.2g\n", logit_rows[i].name, agree,
+               most);
+        assert_true(agree >= logit_rows[i].agree && most <= logit_rows[i].most);
+        st_close(&f);
+    }
+}
+
 int main(void)
 {
     if (!path_exists(FIXTURE "/golden.tar.xz")) {
@@ -420,6 +507,7 @@ int main(void)
     log_setup(LOG_ERROR, LOG_TEXT);
     if (!kernels_init(getenv("QPIPE_KERNELS"), 2))
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_golden_recipe_meets_the_table) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_golden_recipe_meets_the_table),
+                                        cmocka_unit_test(logits_of_exact_checkpoints_are_the_peers) };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

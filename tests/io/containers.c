@@ -64,8 +64,11 @@ static void schemes_that_do_not_fit_say_why(void **state)
     REFUSED(s.weights.zp_dtype = DT_F16, ERR_INPUT,
             "zero points of integer weights are int8, found zp_dtype float16");
     REFUSED(s.has_output = true, ERR_UNBUILT, "output_activations are not built yet");
-    REFUSED(s.has_input = true, ERR_UNBUILT,
-            "static input_activations (an input_scale in the checkpoint) are not built yet");
+    REFUSED(
+        (s.has_input = true, s.input = s.weights), ERR_UNBUILT,
+        "activations that are 4-bit int symmetric group 32, static: static scales of groups are not built yet");
+    REFUSED((s.has_input = true, s.input = s.weights, s.input.strategy = STRATEGY_ATTN_HEAD), ERR_INPUT,
+            "input_activations that are 4-bit int symmetric attn_head 32, static mean nothing");
     REFUSED(memcpy(s.format, "pack", 5), ERR_INPUT,
             "found format 'pack', expected one of compressed-tensors' formats");
     REFUSED(
@@ -88,11 +91,10 @@ static void schemes_that_do_not_fit_say_why(void **state)
         "float symmetric group 32");
     REFUSED(s.weights = preset_find("FP8_DYNAMIC")->scheme.weights;
             s.weights.symmetric = false, ERR_UNBUILT, "asymmetric weights of type float are not built yet");
-    REFUSED(s = preset_find("FP8")->scheme, ERR_UNBUILT,
-            "static input_activations (an input_scale in the checkpoint) are not built yet");
     REFUSED(
-        s = preset_find("NVFP4")->scheme, ERR_UNBUILT,
-        "input_activations with 'dynamic: local' (an input_global_scale in the checkpoint) are not built yet");
+        (s = preset_find("NVFP4")->scheme, s.input.dynamic = DYNAMIC_TRUE), ERR_UNBUILT,
+        "activations that are 4-bit float symmetric tensor_group 16, dynamic: tensor_group is built for 4-bit "
+        "floats with dynamic: local and scale_dtype torch.float8_e4m3fn");
 }
 
 static void formats_follow_the_peers_order(void **state)

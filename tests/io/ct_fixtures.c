@@ -252,6 +252,7 @@ static bool same_json(const struct json *a, const struct json *b, bool set)
 
 struct written {
     struct quant_scheme scheme[4];
+    struct quant_args cache;
     struct strs targets[4];
     struct packed_group group[4];
     struct strs ignored;
@@ -319,6 +320,10 @@ static struct container_job job_of(const struct json *config, struct written *w)
         w->group[k] = g;
     }
     strings_from(json_get(q, "ignore"), &w->ignored);
+    if (json_type(json_get(q, "kv_cache_scheme")) == JSON_OBJECT) {
+        args_from(json_get(q, "kv_cache_scheme"), &w->cache);
+        job.kv_cache = &w->cache;
+    }
     return job;
 }
 
@@ -331,8 +336,6 @@ static void check_config(const char *dir)
     struct written w;
     struct buf text = { 0 };
     if (!path_exists(join(dir, "config.json")) || strstr(dir, "padded")) /* another version wrote those */
-        return;
-    if (strstr(dir, "kv8")) /* a quantized cache, which is not written yet */
         return;
     struct json *peer = json_read(join(dir, "config.json"), 1 << 20, &e);
     no_error(&e);
@@ -429,6 +432,90 @@ static void config_has_the_peers_lines(void **state)
     json_free(peer);
 }
 
+/* -- activations -- */
+
+static int quantizers;
+
+/* What the file holds of one quantizer goes out with the same names, shapes and bytes. */
+static void same_out(const char *dir, const struct tensor_source *t, const char *module, const char *what,
+                     const struct activation *a)
+{
+    struct err e = { 0 };
+    struct checkpoint back;
+    static const char *const tails[] = { "scale", "zero_point", "global_scale" };
+    char name[200], to[600];
+    struct tensor_view v, w;
+    snprintf(name, sizeof name, "%s.%s_scale", module, what);
+    const struct tensor_info *scale = t->find(t->self, name);
+    snprintf(to, sizeof to, "%s/out", dir);
+    assert_int_equal(path_make_dir(to, &e), 0);
+    struct saver *s = saver_new(to, 1 << 30, &e);
+    assert_int_equal(containers[0]->pack_activation(s, module, what, a, scale ? scale->dtype : DT_F32, &e),
+                     0);
+    assert_int_equal(saver_finish(s, &e), 0);
+    saver_free(s);
+    assert_int_equal(checkpoint_open(to, &back, &e), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s.%s_%s", module, what, tails[i]);
+        bool there = t->find(t->self, name) != NULL;
+        assert_int_equal(back.stored.find(back.stored.self, name) != NULL, there);
+        if (!there)
+            continue;
+        assert_int_equal(t->view(t->self, name, &v, &e), 0);
+        assert_int_equal(back.stored.view(back.stored.self, name, &w, &e), 0);
+        assert_true(v.dtype == w.dtype && v.rank == w.rank && view_bytes(&v) == view_bytes(&w));
+        assert_memory_equal(v.data, w.data, (size_t)view_bytes(&v));
+    }
+    checkpoint_close(&back);
+    assert_int_equal(path_remove_tree(to, &e), 0);
+}
+
+static void check_activations(const char *dir)
+{
+    struct err e = { 0 };
+    struct checkpoint c;
+    struct activation a, k, v;
+    checkpoint_open(dir, &c, &e);
+    no_error(&e);
+    const struct tensor_source *t = &c.stored;
+    for (int64_t i = 0; i < t->count; i++) {
+        char module[200];
+        const char *name = t->at(t->self, i)->name;
+        if (!str_ends(name, ".weight_scale"))
+            continue;
+        snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - 13), name);
+        assert_int_equal(c.container->activation(c.decoder, module, &a, &e), 0);
+        if (a.on && activation_is_static(&a.args)) {
+            same_out(dir, t, module, "input", &a);
+            quantizers++;
+        }
+        activation_release(&a);
+    }
+    assert_int_equal(c.container->cache_scheme(c.decoder) != NULL, strstr(dir, "kv8") != NULL);
+    if (c.container->cache_scheme(c.decoder)) {
+        assert_int_equal(c.container->cache(c.decoder, "model.layers.1.self_attn", 1, &k, &v, &e), 0);
+        assert_true(k.on && v.on && k.n == 1 && k.scale[0] > 0);
+        same_out(dir, t, "model.layers.1.self_attn", "k", &k);
+        same_out(dir, t, "model.layers.1.self_attn", "v", &v);
+        quantizers += 2;
+        activation_release(&k);
+        activation_release(&v);
+        assert_int_equal(c.container->cache(c.decoder, "model.layers.7.self_attn", 1, &k, &v, &e), -1);
+        assert_non_null(strstr(e.what, "no tensor 'k_scale'"));
+    }
+    checkpoint_close(&c);
+}
+
+static void activation_scales_go_out_as_they_came(void **state)
+{
+    (void)state;
+    walked = quantizers = 0;
+    each_folder(fixtures(), "ct-", check_activations);
+    if (!walked)
+        skip();
+    assert_true(quantizers >= 3 * 14 + 2); /* fp8-static, nvfp4, w8a8-static-asym; kv8 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +524,7 @@ int main(void)
         cmocka_unit_test(codes_go_out_as_they_came),
         cmocka_unit_test(config_says_what_the_peer_says),
         cmocka_unit_test(config_has_the_peers_lines),
+        cmocka_unit_test(activation_scales_go_out_as_they_came),
     };
     int rc = cmocka_run_group_tests(tests, temp_up, temp_down);
     return rc ? rc : path_is_dir("../shared/fixtures/containers") ? 0 : 77;

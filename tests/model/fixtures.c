@@ -187,7 +187,9 @@ static void walk_fixture(struct fixture *f, const struct model *m, const char *n
     struct err e = { 0 };
     struct ids ids;
     struct grams grams = { .f = f };
-    struct walk_hooks hooks = { .arg = &grams, .wants = wants_all, .input = add_gram, .solve = solve_nothing };
+    struct walk_hooks hooks = {
+        .arg = &grams, .wants = wants_all, .input = add_gram, .solve = solve_nothing
+    };
     struct walk_options o = { 1 << 30, "/tmp" };
     int hidden = 0;
     char key[64];

@@ -6,6 +6,7 @@
 #include "kernels/kernels.h"
 #include "model/arch.h"
 #include "tiny.h"
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -311,7 +312,9 @@ static void errors_of_hooks_reach_the_caller(void **state)
             struct watch *w = watch_new(NULL);
             w->fail_input = which ? 0 : 6;
             w->fail_solve = which ? 2 : 0;
-            struct walk_hooks h = { .arg = w, .wants = watch_wants, .input = watch_input, .solve = watch_solve };
+            struct walk_hooks h = {
+                .arg = w, .wants = watch_wants, .input = watch_input, .solve = watch_solve
+            };
             assert_int_equal(go(&b, 0, (enum walk_mode)mode, &h, &out, &e), -1);
             assert_int_equal(e.code, ERR_CHECK);
             assert_string_equal(e.what, which ? "solve was refused" : "input was refused");
@@ -563,6 +566,105 @@ static void a_replay_ends_where_the_walk_does_and_leaves_no_trace(void **state)
     bench_close(&b);
 }
 
+/* What a cache would get: once for every chunk and block, in any mode, and the same where weights do not change. */
+struct cached {
+    int calls[BLOCKS];
+    float k[BLOCKS][CHUNKS], v[BLOCKS][CHUNKS];
+};
+
+static int note_cache(void *arg, int64_t block, int64_t chunk, const float *k, const float *v, int64_t rows,
+                      int64_t width, struct err *e)
+{
+    struct cached *c = arg;
+    (void)e;
+    assert_true(width == TINY_KV * TINY_HEAD_DIM && rows == lengths[chunk]);
+    assert_int_equal(c->calls[block] % CHUNKS, chunk);
+    c->calls[block]++;
+    for (int64_t i = 0; i < rows * width; i++) {
+        c->k[block][chunk] += k[i];
+        c->v[block][chunk] += v[i];
+    }
+    return 0;
+}
+
+static bool wants_some(void *arg, const struct walk_group *g)
+{
+    (void)arg;
+    return g->index == 1;
+}
+
+static int no_input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                    int64_t ldx, struct err *e)
+{
+    (void)arg, (void)g, (void)chunk, (void)x, (void)rows, (void)ldx, (void)e;
+    return 0;
+}
+
+static int no_solve(void *arg, const struct walk_group *g, struct err *e)
+{
+    (void)arg, (void)g, (void)e;
+    return 0;
+}
+
+static void keys_and_values_are_shown_once(void **state)
+{
+    struct cached first;
+    struct bench b;
+    struct out out;
+    struct err e = { 0 };
+    (void)state;
+    bench_open(&b, "");
+    for (int mode = WALK_TRUE; mode <= WALK_FALSE; mode++) {
+        struct cached c = { 0 };
+        struct walk_hooks h = {
+            .arg = &c, .wants = wants_some, .input = no_input, .solve = no_solve, .cache = note_cache
+        };
+        assert_int_equal(go(&b, 0, (enum walk_mode)mode, &h, &out, &e), 0);
+        for (int i = 0; i < BLOCKS; i++)
+            assert_int_equal(c.calls[i], CHUNKS);
+        if (mode != WALK_TRUE)
+            assert_memory_equal(&c, &first, sizeof c);
+        first = c;
+    }
+    bench_close(&b);
+}
+
+/* An input of integers is not changed by its integers: a scale of 1 makes the rounding visible as rounding. */
+static void rounded_inputs_change_what_they_should(void **state)
+{
+    static const int threads[] = { 1, 2, 3, 7 };
+    struct bench b;
+    struct out plain, want, got;
+    struct activations a;
+    struct err e = { 0 };
+    (void)state;
+    bench_open(&b, "");
+    assert_int_equal(go(&b, 1 << 30, WALK_TRUE, NULL, &plain, &e), 0);
+    assert_int_equal(activations_init(&a, b.m.n_modules, b.m.n_blocks, &e), 0);
+    b.m.activations = &a;
+    assert_int_equal(go(&b, 1 << 30, WALK_TRUE, NULL, &got, &e), 0); /* none is on */
+    assert_memory_equal(got.logits, plain.logits, sizeof got.logits);
+    struct quant_args token = preset_find("W8A8")->scheme.input, cache = preset_find("FP8")->scheme.input;
+    for (int64_t i = 0; i < b.m.n_modules; i++)
+        if (b.m.module[i].quantizable && b.m.module[i].block >= 0)
+            assert_int_equal(activation_init(&a.module[i], &token, 0, &e), 0);
+    assert_int_equal(activation_init(&a.key[1], &cache, 1, &e), 0);
+    a.key[1].scale[0] = 0.01f;
+    for (int t = 0; t < 4; t++) {
+        assert_non_null(kernels_init(NULL, threads[t]));
+        assert_int_equal(go(&b, t % 2 ? 0 : 1 << 30, WALK_TRUE, NULL, t ? &got : &want, &e), 0);
+        assert_true(!t || !memcmp(got.logits, want.logits, sizeof got.logits));
+    }
+    float far = 0, size = 0;
+    for (int i = 0; i < 7 * TINY_VOCAB; i++) {
+        far = fmaxf(far, fabsf(want.logits[0][i] - plain.logits[0][i]));
+        size = fmaxf(size, fabsf(plain.logits[0][i]));
+    }
+    assert_true(far > 0 && far < 0.1f * size); /* 8 bits */
+    activations_release(&a);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -580,6 +682,8 @@ int main(void)
         cmocka_unit_test(spilling_that_fails_is_an_error),
         cmocka_unit_test(no_memory_is_an_error_and_leaks_nothing),
         cmocka_unit_test(memory_is_what_the_plan_says),
+        cmocka_unit_test(keys_and_values_are_shown_once),
+        cmocka_unit_test(rounded_inputs_change_what_they_should),
         cmocka_unit_test(flops_count_the_products),
     };
     kernels_init(NULL, 1);
