@@ -67,8 +67,10 @@ static int refuse_walk(const struct job *j, struct err *e)
 {
     if (j->load.model.arch || (!j->needs_data && !(j->verify && j->verify->dataset)))
         return 0;
-    if (e)
+    if (e) {
         *e = j->load.why;
+        e->hint[0] = '\0'; /* ours says what works all the same */
+    }
     err_while(
         e, "%s",
         j->needs_data

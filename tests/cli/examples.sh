@@ -4,6 +4,10 @@
 
 run 0 "w8a16-rtn runs without calibration text" "$qpipe" run examples/w8a16-rtn.yaml --output "$work/w8a16-rtn"
 ok "its threshold is met" grep -q "max_weight_error 0.02: found 0.00.*, met" "$work/out"
+run 0 "w4a16-rtn-served runs without calibration text" "$qpipe" run examples/w4a16-rtn-served.yaml --output "$work/served"
+ok "its threshold is met" grep -q "max_weight_error 0.25: found 0.1.*, met" "$work/out"
+ok "what it is served on is in the resolved recipe" grep -q "^serve: {tensor_parallel: 2, fused: joined}" "$work/served/recipe.resolved.yaml"
+run 0 "and its manifest holds, with the source" "$qpipe" verify "$work/served" --model "$tiny"
 for r in w4a16-asym-mse mixed w4a16-damping-auto; do
     run 0 "$r runs" "$qpipe" run examples/$r.yaml --set samples=8 --output "$work/$r"
     ok "$r: thresholds are met" sh -c "grep -q ', met' '$work/out' && ! grep -q 'NOT MET' '$work/out'"
@@ -13,7 +17,7 @@ head -n 8 "$tiny/calib.jsonl" >"$work/calib.jsonl"
 run 0 "llm-compressor runs with --model, --dataset, --output" "$qpipe" run examples/llm-compressor.yaml --model "$tiny" \
     --dataset "$work/calib.jsonl" --output "$work/llm"
 run 0 "its manifest holds" "$qpipe" verify "$work/llm"
-known="llm-compressor mixed quickstart w4a16-asym-mse w4a16-damping-auto w8a16-rtn "
+known="llm-compressor mixed quickstart w4a16-asym-mse w4a16-damping-auto w4a16-rtn-served w8a16-rtn "
 ok "every recipe of examples/ is run by a test of this folder" \
     [ "$(for f in examples/*.yaml; do printf '%s ' "$(basename "$f" .yaml)"; done)" = "$known" ]
 if have python3; then
