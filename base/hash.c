@@ -71,7 +71,7 @@ int hash_bytes(const void *p, size_t n, char out[HASH_HEX], struct err *e)
 
 static int hash_fd(int fd, const char *path, struct hash *h, struct err *e)
 {
-    enum { PIECE = 1 << 20 };
+    enum { PIECE = 1 << 17 };
     unsigned char *buf = mem_alloc(PIECE, e);
     if (!buf)
         return -1;

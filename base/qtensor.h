@@ -37,6 +37,7 @@ struct qtensor {
     int8_t *codes;      /* [rows, cols] */
     float *scale;       /* [param_rows, param_cols], as above */
     int8_t *zero;       /* [param_rows, param_cols]; NULL: symmetric */
+    float range_max;    /* of the observer: the largest end of a cell's range, >= 0 */
     float global_scale; /* param_dtype F8_E4M3: scales are divided by it, > 0; 0: not chosen yet. Else 0 */
 };
 /* layout_init - fills cells from args and shape. ERR_INPUT when the shape does not fit (cols not divisible by the

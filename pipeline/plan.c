@@ -155,7 +155,8 @@ static int64_t verify_cost(const struct job *j)
 void plan_cost(const struct job *j, struct plan_cost *out)
 {
     const struct tensor_source *t = &j->load.checkpoint.stored;
-    *out = (struct plan_cost){ .fixed = (int64_t)mem_use().now + (INT64_C(1) << 20) };
+    *out = (struct plan_cost){ .fixed = (int64_t)mem_use().now +
+                                        (INT64_C(1) << (j->needs_data || j->verify ? 20 : 18)) };
     for (int64_t i = 0; i < t->count; i++) {
         const struct tensor_info *info = t->at(t->self, i);
         int64_t n = dtypes[info->dtype].bytes;

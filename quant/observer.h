@@ -6,7 +6,7 @@
 #include "base/qtensor.h"
 
 struct observer_params {
-    double maxshrink, patience, grid, norm, averaging_constant;
+    double maxshrink, patience, grid, norm, averaging_constant, expand;
 };
 struct observer {
     const char *name, *doc;

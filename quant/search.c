@@ -211,18 +211,30 @@ static int check_scales(const struct qtensor *q, struct err *e)
     return 0;
 }
 
-/* The matrix's own global scale, where the caller has not set one for several. */
+/* The largest end of a range, and from it the matrix's own global scale, where the caller has not set one for several. */
 static void own_global(struct fit *f)
 {
     const struct grid_layout *l = &f->q->layout;
     float most = 0.0f;
-    if (!f->grid->global_scale || f->q->global_scale > 0.0f)
-        return;
     for (int64_t i = 0; i < l->param_rows * l->param_cols; i++) {
-        float m = f->cell[i].hi > -f->cell[i].lo ? f->cell[i].hi : -f->cell[i].lo;
+        const struct cell *c = &f->cell[i];
+        float m = c->best_hi > -c->best_lo ? c->best_hi : -c->best_lo;
         most = m > most ? m : most;
     }
-    f->q->global_scale = f->grid->global_scale(l, most);
+    f->q->range_max = most;
+    if (f->grid->global_scale && !(f->q->global_scale > 0.0f))
+        f->q->global_scale = f->grid->global_scale(l, most);
+}
+
+/* Ranges beyond what the cells hold, where the search begins. */
+static void expand(struct fit *f)
+{
+    const struct grid_layout *l = &f->q->layout;
+    for (int64_t i = 0; f->s->expand > 1 && i < l->param_rows * l->param_cols; i++) {
+        struct cell *c = &f->cell[i];
+        c->lo = c->best_lo = round_to(l->scale_dtype, c->lo * (float)f->s->expand);
+        c->hi = c->best_hi = round_to(l->scale_dtype, c->hi * (float)f->s->expand);
+    }
 }
 
 int range_fit(const struct search *s, const float *w, struct qtensor *q, struct err *e)
@@ -240,12 +252,14 @@ int range_fit(const struct search *s, const float *w, struct qtensor *q, struct 
         goto done;
     k_parallel(l->rows, row_range, &f);
     k_parallel(l->param_rows, cells_range, &f);
-    own_global(&f);
     f.trial = *l;
     if (f.grid->trial)
         f.grid->trial(l, &f.trial);
-    if (s)
+    if (s) {
+        expand(&f);
         run_search(&f);
+    }
+    own_global(&f);
     k_parallel(l->param_rows, cells_best, &f);
     rc = check_scales(q, e);
 done:

@@ -6,6 +6,7 @@
 struct search {
     int64_t steps; /* candidates: p = 1 - i / grid for i in [0, steps) */
     double grid, norm;
+    double expand;       /* the search begins at so many times the cell's range, >= 1 */
     int64_t patience;    /* candidates in a row without any improvement that end the search; 0: never */
     int own_arithmetic;  /* 1: differences, powers and sums are rounded to the weights' dtype */
     const float *weight; /* NULL, or [cols]: factor of each column's error */

@@ -153,17 +153,41 @@ static float largest(const float *w, int64_t n, float most)
     return -lo > most ? -lo : most;
 }
 
+/* A search decides how far a matrix reaches: the peer's global scale comes from the ranges that it found. */
+static int searched_absmax(const struct job *j, const struct module_job *m, const float *there, float *most,
+                           struct err *e)
+{
+    const struct tensor_source *t = &j->load.checkpoint.tensors;
+    struct qtensor q = { 0 };
+    float *w = there ? NULL : mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
+    int rc = there || w ? 0 : -1;
+    if (!rc && !there)
+        rc = t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e);
+    if (!rc && !(rc = qtensor_init(&q, &m->layout, e))) {
+        rc = m->observer->fit(&m->observer_params, there ? there : w, NULL, &q, e);
+        *most = q.range_max > *most ? q.range_max : *most;
+        qtensor_release(&q);
+    }
+    mem_free(w);
+    return rc;
+}
+
 /* The weights of m: in memory where the walk has them, else on disk. */
 static int absmax_of(const struct job *j, const struct module_job *m, const struct walk_group *g, float *most,
                      struct err *e)
 {
     const struct tensor_source *t = job_tensors(j);
     int64_t rows = m->module->out, cols = m->module->in;
+    bool search = !observer_by_cell(m->observer) && !m->observer->needs_importance;
     for (int i = 0; g && i < g->n; i++)
         if (g->module[i] == m->module) {
+            if (search)
+                return searched_absmax(j, m, g->weight[i], most, e);
             *most = largest(g->weight[i], rows * cols, *most);
             return 0;
         }
+    if (search)
+        return searched_absmax(j, m, NULL, most, e);
     float *w = mem_big((size_t)(rows < ROWS ? rows : ROWS), (size_t)cols * sizeof *w, e);
     int rc = w ? 0 : -1;
     for (int64_t r = 0; !rc && r < rows; r += ROWS) {

@@ -69,8 +69,10 @@ static int refuse_walk(const struct job *j, struct err *e)
 {
     if (j->load.model.arch || (!job_calibrates(j) && !(j->verify && j->verify->dataset)))
         return 0;
-    if (e)
+    if (e) {
         *e = j->load.why;
+        e->hint[0] = '\0'; /* ours says what works all the same */
+    }
     err_while(
         e, "%s",
         job_calibrates(j)

@@ -4,6 +4,10 @@
 
 run 0 "w8a16-rtn runs without calibration text" "$qpipe" run examples/w8a16-rtn.yaml --output "$work/w8a16-rtn"
 ok "its threshold is met" grep -q "max_weight_error 0.02: found 0.00.*, met" "$work/out"
+run 0 "w4a16-rtn-served runs without calibration text" "$qpipe" run examples/w4a16-rtn-served.yaml --output "$work/served"
+ok "its threshold is met" grep -q "max_weight_error 0.25: found 0.1.*, met" "$work/out"
+ok "what it is served on is in the resolved recipe" grep -q "^serve: {tensor_parallel: 2, fused: joined}" "$work/served/recipe.resolved.yaml"
+run 0 "and its manifest holds, with the source" "$qpipe" verify "$work/served" --model "$tiny"
 for r in w4a16-asym-mse mixed w4a16-damping-auto awq-w4a16-asym smoothquant-w8a8 w8a8-dynamic fp8-static kv-fp8; do
     run 0 "$r runs" "$qpipe" run examples/$r.yaml --set samples=8 --output "$work/$r"
     ok "$r: thresholds are met" sh -c "grep -q ', met' '$work/out' && ! grep -q 'NOT MET' '$work/out'"
@@ -19,7 +23,7 @@ cp "$work/out" "$work/simulated"
 run 0 "kv-fp8: eval of the weights alone" "$qpipe" eval "$work/kv-fp8" --text "$tiny/heldout.txt" --samples 2 --activations float
 ok "kv-fp8: gives another number and says nothing of rounding" \
     sh -c "! grep -q rounded '$work/out' && ! cmp -s '$work/out' '$work/simulated'"
-known="awq-w4a16-asym fp8-static kv-fp8 llm-compressor mixed quickstart smoothquant-w8a8 w4a16-asym-mse w4a16-damping-auto w8a16-rtn w8a8-dynamic "
+known="awq-w4a16-asym fp8-static kv-fp8 llm-compressor mixed quickstart smoothquant-w8a8 w4a16-asym-mse w4a16-damping-auto w4a16-rtn-served w8a16-rtn w8a8-dynamic "
 ok "every recipe of examples/ is run by a test of this folder" \
     [ "$(for f in examples/*.yaml; do printf '%s ' "$(basename "$f" .yaml)"; done)" = "$known" ]
 if have python3; then

@@ -229,8 +229,8 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
     assert_ptr_equal(observer_find("minmax"), o);
     assert_ptr_equal(observer_find("static_minmax"), o);
     assert_ptr_equal(observer_find("mse"), observer_find("memoryless_mse"));
-    assert_null(observer_find("fouroversix"));
-    assert_non_null(observer_unbuilt("fouroversix"));
+    assert_ptr_equal(observer_find("fouroversix"), observer_find("nvfp4_expanded_mse"));
+    assert_non_null(observer_unbuilt("nvfp4_expanded_imatrix"));
     assert_null(observer_unbuilt("nonsense"));
     snprintf(a.observer, sizeof a.observer, "mse");
     a.obs_averaging = 0.5;
@@ -254,8 +254,56 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
         "memoryless_msw", "norm", 2, ERR_INPUT,
         "observer: found 'memoryless_msw', expected memoryless_minmax, memoryless_mse or imatrix_mse");
     resolve_fails(
-        "nvfp4_expanded_mse", "norm", 2, ERR_UNBUILT,
-        "observer 'nvfp4_expanded_mse' (NVFP4 ranges searched beyond the largest weight) is not built yet");
+        "nvfp4_expanded_imatrix", "norm", 2, ERR_UNBUILT,
+        "observer 'nvfp4_expanded_imatrix' (its global scale needs the importance of all matrices that "
+        "share it at once) is not built yet");
+}
+
+/* nvfp4_expanded_mse by brute force: 111 candidates from 1.8 times the range on, the first of the best, local scales in
+ * float32; then the global scale from the ranges that won. */
+static void expanded_ranges_are_those_of_brute_force(void **state)
+{
+    (void)state;
+    enum { G = 6, N = 16 };
+    float *w = numbers(5, G * N, 0.1f), best_max[G], most = 0;
+    const struct preset *preset = preset_find("NVFP4A16");
+    struct quant_args a = preset->scheme.weights;
+    struct qtensor q;
+    int beyond = 0;
+    snprintf(a.observer, sizeof a.observer, "nvfp4_expanded_mse");
+    for (int g = 0; g < G; g++) {
+        float top = 0, best = FLT_MAX;
+        for (int i = 0; i < N; i++)
+            top = fmaxf(top, fabsf(w[g * N + i]));
+        best_max[g] = 1.8f * top;
+        for (int i = 0; i < 111; i++) {
+            static const float level[] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };
+            float max = 1.8f * top * (float)(1.0 - i / 200.0), scale = max / 6.0f;
+            double sum = 0;
+            for (int k = 0; k < N; k++) {
+                float x = fabsf(w[g * N + k]), q1 = 0;
+                for (int v = 1; v < 8; v++) /* nearest; ties do not occur */
+                    q1 = fabsf(x / scale - level[v]) < fabsf(x / scale - q1) ? level[v] : q1;
+                sum += pow(fabs((double)(q1 * scale) - (double)x), 2.4);
+            }
+            if ((float)sum < best) {
+                best = (float)sum;
+                best_max[g] = max;
+            }
+        }
+        beyond += best_max[g] > 1.001f * top;
+        most = fmaxf(most, best_max[g]);
+    }
+    assert_true(beyond > 0);
+    fitted(&q, &a, w, 1, G * N, DT_F32);
+    assert_true(fabsf(q.range_max / most - 1) < 1e-6f);
+    assert_true(fabsf(q.global_scale * most / 2688.0f - 1) < 1e-6f);
+    for (int g = 0; g < G; g++)
+        if (fabsf(q.scale[g] / (best_max[g] / 6.0f) - 1) > 0.07f) /* rounded to E4M3 */
+            fail_msg("group %d: scale %g, expected about %g", g, (double)q.scale[g],
+                     (double)(best_max[g] / 6.0f));
+    qtensor_release(&q);
+    mem_free(w);
 }
 
 static int fit_again(const char *observer, const float *w, const float *imp, struct qtensor *q, struct err *e)
@@ -357,6 +405,7 @@ int main(void)
     kernels_init(NULL, 2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(minmax_fits_every_cell_of_every_strategy),
+        cmocka_unit_test(expanded_ranges_are_those_of_brute_force),
         cmocka_unit_test(powers_are_right_to_one_part_in_a_million),
         cmocka_unit_test(searches_choose_what_brute_force_chooses),
         cmocka_unit_test(patience_counts_over_the_whole_tensor),
