@@ -1,5 +1,5 @@
 /* bench/kernels.c - rates of the heavy kernels per level and width, with the `blas` row beside them where it is built.
- *   bench_kernels [level|all] [threads|0] [repeats]   prints GFLOP/s, the best of `repeats` runs (3). Target bench_kernels. */
+ *   bench_kernels [level|all|fastest] [threads|0] [repeats] [shapes|0]   prints GFLOP/s, the best of `repeats` runs (3). Target bench_kernels. */
 #include "kernels/kernels.h"
 #include "kernels/compute.h"
 
@@ -107,17 +107,21 @@ int main(int argc, char **argv)
     int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0,
         repeats = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 3;
     timer = threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+    size_t n = argc > 4 ? (size_t)strtoul(argv[4], NULL, 10) : 0;
+    n = n && n < sizeof shapes / sizeof *shapes ? n : sizeof shapes / sizeof *shapes;
     struct data d = { numbers(1 << 24), numbers(1 << 24), numbers(1 << 24), numbers(1 << 22) };
     const struct compute *blas = compute_find("blas");
     if (blas)
         printf("blas: %s\n", blas->version());
+    if (strcmp(only, "fastest") == 0)
+        only = kernels_init(NULL, threads);
     for (int l = 0; l < 3; l++) {
         int all = strcmp(only, "all") == 0;
         if ((!all && strcmp(only, names[l]) != 0) || !kernels_init(names[l], threads))
             continue;
         printf("level %s, %d threads, GFLOP/s\n%-6s %6s %6s %6s %8s %8s\n", kernels_level(),
                kernels_threads(), "what", "m", "n", "k", "exact", "blas");
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        for (size_t i = 0; i < n; i++) {
             const struct shape *s = shapes + i;
             if (l == 0 && flops(s) > 3e9)
                 continue; /* level c is the definition, not for speed */

@@ -195,7 +195,9 @@ static void cut_pieces(struct cut *c, int width)
  * its own buffer it packs mr rows at a time into `small`. */
 static void piece(const struct cut *c, int64_t it, float *a, float *small, int64_t *last)
 {
-    int64_t r = it / c->n_cols, i0 = r * c->rows, i1 = min64(i0 + c->rows, c->g->m);
+    /* a lower triangle has its longest rows at the end: they come first, so that the team ends together */
+    int64_t r = c->g->tri == TRI_LOWER ? c->n_rows - 1 - it / c->n_cols : it / c->n_cols, i0 = r * c->rows,
+            i1 = min64(i0 + c->rows, c->g->m);
     int64_t j0 = c->j0 + it % c->n_cols * c->cols, j1 = min64(j0 + c->cols, c->j1);
     if (outside(c->g, i0, i1, j0, j1))
         return;
