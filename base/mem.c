@@ -64,7 +64,7 @@ static struct header *take_mapping(size_t n)
     if (p == MAP_FAILED)
         return NULL;
 #ifdef MADV_HUGEPAGE
-    if (n >= 2 * (size_t)HUGE_PAGE)
+    if (n >= HUGE_PAGE)
         (void)madvise(p, n + HEADER, MADV_HUGEPAGE);
 #endif
     struct header *h = p;
