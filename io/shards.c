@@ -2,6 +2,7 @@
  * Files that the index does not name (`consolidated.safetensors` beside shards) are left alone, with a line in the log. */
 #include "io/shards.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -256,6 +257,8 @@ void read_stored_f32(enum dtype t, const unsigned char *p, int64_t n, float *out
     }
 }
 
+enum { FORGET = 1 << 20 };
+
 static int source_read(void *self, const char *name, int64_t row, int64_t n, float *out, struct err *e)
 {
     const struct shards *s = self;
@@ -274,7 +277,12 @@ static int source_read(void *self, const char *name, int64_t row, int64_t n, flo
         return err_set(e, ERR_INPUT, "%s: tensor '%s' is %s, expected a floating-point dtype", file, name,
                        dtypes[info->dtype].name);
     const unsigned char *p = s->file[t->shard].base + t->entry->begin;
-    read_stored_f32(info->dtype, p + row * width * dtypes[info->dtype].bytes, n * width, out);
+    int64_t from = row * width * dtypes[info->dtype].bytes, bytes = n * width * dtypes[info->dtype].bytes;
+    read_stored_f32(info->dtype, p + from, n * width, out);
+    /* pages of a matrix are not needed again soon: they stay in the page cache, not in what is resident here */
+    const struct mapped *map = &s->file[t->shard].map;
+    if (bytes >= FORGET)
+        file_forget(map, (uint64_t)(p - (const unsigned char *)map->p) + (uint64_t)from, (uint64_t)bytes);
     return 0;
 }
 

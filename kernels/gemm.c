@@ -17,6 +17,7 @@ enum {
     ROWS_MAX = 336,    /* rows of a in one packed block: 672 KiB, a part of a level 2 cache */
     COLS_MAX = 3072,   /* columns of b packed at once on the pool: 6 MiB, shared, level 3 */
     COLS_ALONE = 1024, /* the same when every thread has its own */
+    ROWS_BY_K = 8,     /* see pack */
     SLACK = 16,        /* what pack_t may write past its end */
     OWN_A = PASS * (ROWS_MAX + TILE_MAX_MR) + SLACK,
     OWN_B = PASS * (COLS_MAX + TILE_MAX_NR) + SLACK,
@@ -52,16 +53,21 @@ void gemm_scratch(void) { (void)buffers_own(); }
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-/* Panels of `w` rows or columns [begin, end) of an operand, steps [p0, p0 + kc) of k. */
+/* Panels of `w` rows or columns [begin, end) of an operand, steps [p0, p0 + kc) of k. An operand that lies by k is read row by
+ * row, a few rows for all panels, then the next few: panel by panel each line would come from memory again and again. */
 static void pack(const struct kern *kern, const float *src, int64_t ld, int by_k, int64_t w, int64_t begin,
                  int64_t end, int64_t p0, int64_t kc, int negate, float *dst)
 {
-    for (int64_t i = begin; i < end; i += w, dst += w * kc) {
-        if (by_k)
-            kern->pack_n(w, min64(w, end - i), kc, src + p0 * ld + i, ld, negate, dst);
-        else
-            kern->pack_t(w, min64(w, end - i), kc, src + i * ld + p0, ld, negate, dst);
-    }
+    int64_t step = by_k ? ROWS_BY_K : kc;
+    for (int64_t p = 0; p < kc; p += step)
+        for (int64_t i = begin; i < end; i += w) {
+            float *to = dst + (i - begin) * kc + p * w;
+            if (by_k)
+                kern->pack_n(w, min64(w, end - i), min64(step, kc - p), src + (p0 + p) * ld + i, ld, negate,
+                             to);
+            else
+                kern->pack_t(w, min64(w, end - i), kc, src + i * ld + p0, ld, negate, to);
+        }
 }
 
 /* One tile of c at (i, j) over the blocks of one pass. */
@@ -189,7 +195,9 @@ static void cut_pieces(struct cut *c, int width)
  * its own buffer it packs mr rows at a time into `small`. */
 static void piece(const struct cut *c, int64_t it, float *a, float *small, int64_t *last)
 {
-    int64_t r = it / c->n_cols, i0 = r * c->rows, i1 = min64(i0 + c->rows, c->g->m);
+    /* a lower triangle has its longest rows at the end: they come first, so that the team ends together */
+    int64_t r = c->g->tri == TRI_LOWER ? c->n_rows - 1 - it / c->n_cols : it / c->n_cols, i0 = r * c->rows,
+            i1 = min64(i0 + c->rows, c->g->m);
     int64_t j0 = c->j0 + it % c->n_cols * c->cols, j1 = min64(j0 + c->cols, c->j1);
     if (outside(c->g, i0, i1, j0, j1))
         return;

@@ -57,25 +57,67 @@ static inline void transpose8(__m256 *r)
         r[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
     }
 }
-/* Eight rows at a time; a narrower panel is written with eight floats per step in ascending order, so that each store
- * overwrites the surplus of the one before it (and the last spills past the panel, as dispatch.h allows). */
+/* Steps [p, p + 8) of rows [i, i + 8): a narrower panel is written with eight floats per step in ascending order, so that each
+ * store overwrites the surplus of the one before it (and the last spills past the panel, as dispatch.h allows). */
+static inline void store8(__m256 *r, int64_t steps, int64_t w, float *dst)
+{
+    transpose8(r);
+    UNROLL
+    for (int64_t q = 0; q < 8; q++)
+        if (q < steps)
+            _mm256_storeu_ps(dst + q * w, r[q]);
+}
+/* Where all eight rows exist, whole lines of memory are read at once: rows whose distance is a power of two share the few
+ * places of one set of the cache, and would throw each other out between two visits. Returns where the rest begins. */
+static int64_t pack_lines(int64_t w, int64_t k, const float *src, int64_t ld, __m256 sign, float *dst)
+{
+    int64_t p = 0;
+    for (; p + 16 <= k; p += 16) {
+        __m256 r[8], s[8];
+        UNROLL
+        for (int64_t q = 0; q < 8; q++) {
+            r[q] = _mm256_xor_ps(sign, _mm256_loadu_ps(src + q * ld + p));
+            s[q] = _mm256_xor_ps(sign, _mm256_loadu_ps(src + q * ld + p + 8));
+        }
+        store8(r, 8, w, dst + p * w);
+        store8(s, 8, w, dst + (p + 8) * w);
+    }
+    return p;
+}
+/* Six rows: the same, the last two registers are not stored for long. */
+static int64_t pack_lines6(int64_t w, int64_t k, const float *src, int64_t ld, __m256 sign, float *dst)
+{
+    int64_t p = 0;
+    for (; p + 16 <= k; p += 16) {
+        __m256 r[8], s[8];
+        UNROLL
+        for (int64_t q = 0; q < 6; q++) {
+            r[q] = _mm256_xor_ps(sign, _mm256_loadu_ps(src + q * ld + p));
+            s[q] = _mm256_xor_ps(sign, _mm256_loadu_ps(src + q * ld + p + 8));
+        }
+        r[6] = r[7] = s[6] = s[7] = _mm256_setzero_ps();
+        store8(r, 8, w, dst + p * w);
+        store8(s, 8, w, dst + (p + 8) * w);
+    }
+    return p;
+}
 static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst)
 {
     const __m256 sign = negate ? _mm256_set1_ps(-0.0F) : _mm256_setzero_ps();
     for (int64_t i = 0; i < w; i += 8) {
-        int64_t have = rows - i;
-        for (int64_t p = 0; p < k; p += 8) {
+        int64_t have = rows - i, p = 0;
+        if (have >= 8)
+            p = pack_lines(w, k, src + i * ld, ld, sign, dst + i);
+        else if (have == 6)
+            p = pack_lines6(w, k, src + i * ld, ld, sign, dst + i);
+        for (; p < k; p += 8) {
             const __m256i cols = mask8(k - p);
             __m256 r[8];
             UNROLL
             for (int64_t q = 0; q < 8; q++)
                 r[q] = q < have ? _mm256_xor_ps(sign, _mm256_maskload_ps(src + (i + q) * ld + p, cols))
                                 : _mm256_setzero_ps();
-            transpose8(r);
-            UNROLL
-            for (int64_t q = 0; q < 8; q++)
-                if (q < k - p)
-                    _mm256_storeu_ps(dst + (p + q) * w + i, r[q]);
+            store8(r, k - p, w, dst + p * w + i);
         }
     }
 }

@@ -395,19 +395,30 @@ static float row_softmax(const struct soft *p, int64_t n, float *s)
 }
 
 /* ---- packing for the product ---- */
+/* w is a constant where this is expanded: the copies become moves of registers */
+#define COPY_ROWS(w)                                     \
+    case w:                                              \
+        for (; p < k; p++, dst += (w), src += ld)        \
+            memcpy(dst, src, (size_t)(w) * sizeof *dst); \
+        return
 static void pack_n(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst)
 {
     const float sign = negate ? -1.0F : 1.0F;
-    for (int64_t p = 0; p < k; p++, dst += w, src += ld) {
-        if (rows == w && !negate) {
-            for (int64_t i = 0; i < w; i++)
-                dst[i] = src[i];
-        } else {
-            for (int64_t i = 0; i < w; i++)
-                dst[i] = i < rows ? sign * src[i] : 0.0F;
+    int64_t p = 0;
+    if (rows == w && !negate)
+        switch (w) {
+            COPY_ROWS(4);
+            COPY_ROWS(6);
+            COPY_ROWS(14);
+            COPY_ROWS(16);
+            COPY_ROWS(32);
+        default: break;
         }
-    }
+    for (; p < k; p++, dst += w, src += ld)
+        for (int64_t i = 0; i < w; i++)
+            dst[i] = i < rows ? sign * src[i] : 0.0F;
 }
+#undef COPY_ROWS
 /* ---- blocks of at most CHOL_INNER columns of the Cholesky factor; see cholesky.c ---- */
 static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t ld, int negate, float *dst);
 

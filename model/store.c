@@ -1,8 +1,10 @@
 /* store.c - parcels in memory or at fixed places of an unlinked file. A parcel stays in memory if it fits into the budget
- * when it is saved; the file has room for the largest parcel of every chunk (holes cost nothing). */
+ * when it is saved; the file has room for the largest parcel of every chunk (holes cost nothing). Where the largest parcels of
+ * all chunks fit together, memory that a parcel once had stays its own, so that a walk does not ask for it again and again. */
 #include "model/store.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "kernels/kernels.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 
 struct parcel {
     float *p;       /* in memory, or NULL */
+    uint64_t room;  /* bytes of p */
     uint64_t bytes; /* saved last */
     uint64_t at;    /* place in the file */
 };
@@ -17,6 +20,7 @@ struct store {
     struct parcel *parcel;
     int64_t n;
     uint64_t budget, used, spilled;
+    bool keep; /* all parcels at their largest fit into the budget */
     char *dir, *path;
     int fd;
 };
@@ -40,6 +44,7 @@ struct store *store_new(int64_t n, const int64_t *most, uint64_t budget, const c
         s->parcel[i].at = at;
         at += (uint64_t)most[i] * sizeof(float);
     }
+    s->keep = at <= budget;
     return s;
 }
 
@@ -113,10 +118,10 @@ static uint64_t total(const struct store_piece *piece, int n)
 /* Memory for the parcel if it fits into the budget; p->p stays NULL if it does not. */
 static int place(struct store *s, struct parcel *p, uint64_t bytes, struct err *e)
 {
-    if (p->p && p->bytes == bytes)
+    if (p->p && (p->room == bytes || (s->keep && p->room > bytes)))
         return 0;
     if (p->p)
-        s->used -= p->bytes;
+        s->used -= p->room;
     mem_free(p->p);
     p->p = NULL;
     if (bytes > s->budget || s->used > s->budget - bytes)
@@ -124,8 +129,28 @@ static int place(struct store *s, struct parcel *p, uint64_t bytes, struct err *
     p->p = mem_alloc((size_t)bytes, e);
     if (!p->p)
         return -1;
+    p->room = bytes;
     s->used += bytes;
     return 0;
+}
+
+struct copy {
+    char *to;
+    const char *from;
+    uint64_t n;
+};
+enum { COPY_PIECE = 1 << 18 };
+static void copy_piece(void *arg, int64_t i)
+{
+    const struct copy *c = arg;
+    uint64_t at = (uint64_t)i * COPY_PIECE, n = c->n - at < COPY_PIECE ? c->n - at : COPY_PIECE;
+    memcpy(c->to + at, c->from + at, (size_t)n);
+}
+/* One thread alone does not reach the rate of the memory. */
+static void copy(void *to, const void *from, uint64_t n)
+{
+    struct copy c = { to, from, n };
+    k_parallel((int64_t)((n + COPY_PIECE - 1) / COPY_PIECE), copy_piece, &c);
 }
 
 int store_save(struct store *s, int64_t chunk, const struct store_piece *piece, int n, struct err *e)
@@ -140,7 +165,7 @@ int store_save(struct store *s, int64_t chunk, const struct store_piece *piece, 
     for (int i = 0; i < n; i++) {
         uint64_t len = (uint64_t)piece[i].n * sizeof(float);
         if (p->p)
-            memcpy((char *)p->p + at, piece[i].p, (size_t)len);
+            copy((char *)p->p + at, piece[i].p, len);
         else if (transfer(s, true, piece[i].p, len, p->at + at, e))
             return -1;
         at += len;
@@ -158,7 +183,7 @@ int store_load(struct store *s, int64_t chunk, const struct store_piece *piece, 
     for (int i = 0; i < n; i++) {
         uint64_t len = (uint64_t)piece[i].n * sizeof(float);
         if (p->p)
-            memcpy(piece[i].p, (const char *)p->p + at, (size_t)len);
+            copy(piece[i].p, (const char *)p->p + at, len);
         else if (transfer(s, false, piece[i].p, len, p->at + at, e))
             return -1;
         at += len;

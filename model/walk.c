@@ -4,6 +4,7 @@
 #include "model/walk.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/phase.h"
 #include "model/config.h"
 #include "model/load.h"
 #include "model/steps.h"
@@ -99,13 +100,19 @@ static int load_chunk(struct walker *w, int64_t chunk, unsigned live, struct err
 {
     struct store_piece piece[REG_COUNT];
     begin_chunk(w, chunk);
-    return store_load(w->store, chunk, piece, pieces(w, live, piece), e);
+    enum phase before = phase_enter(PHASE_STORE);
+    int rc = store_load(w->store, chunk, piece, pieces(w, live, piece), e);
+    (void)phase_enter(before);
+    return rc;
 }
 
 static int save_chunk(struct walker *w, unsigned live, struct err *e)
 {
     struct store_piece piece[REG_COUNT];
-    return store_save(w->store, w->run.chunk, piece, pieces(w, live, piece), e);
+    enum phase before = phase_enter(PHASE_STORE);
+    int rc = store_save(w->store, w->run.chunk, piece, pieces(w, live, piece), e);
+    (void)phase_enter(before);
+    return rc;
 }
 
 /* One way over all chunks: steps from..to-1; groups that begin in [capture, to] show their inputs. */
@@ -136,6 +143,16 @@ static int show_cache(struct walker *w, const struct step *s, struct err *e)
     return h->cache(h->arg, w->next, r->chunk, r->reg[REG_K], r->reg[REG_V], r->t, r->c->dim[DIM_KV], e);
 }
 
+static int run_step(struct walker *w, const struct step *s, struct err *e)
+{
+    enum phase before = phase_enter(step_kinds[s->kind].matrices ? PHASE_MATRICES
+                                    : s->kind == STEP_ATTN       ? PHASE_ATTENTION
+                                                                 : PHASE_ROWS);
+    int rc = step_kinds[s->kind].run(&w->run, s, e);
+    (void)phase_enter(before);
+    return rc;
+}
+
 static int pass_chunk(struct walker *w, const struct pass *p, struct err *e)
 {
     for (int i = p->from; i <= p->to; i++) {
@@ -143,8 +160,7 @@ static int pass_chunk(struct walker *w, const struct pass *p, struct err *e)
             return -1;
         if (i < p->to && w->plan.step[i] && p->cache && show_cache(w, w->plan.step[i], e))
             return -1;
-        if (i < p->to && w->plan.step[i] &&
-            step_kinds[w->plan.step[i]->kind].run(&w->run, w->plan.step[i], e))
+        if (i < p->to && w->plan.step[i] && run_step(w, w->plan.step[i], e))
             return -1;
     }
     return 0;
@@ -245,7 +261,10 @@ static void find_activations(struct walker *w, int64_t block)
 static int enter(struct walker *w, int64_t block, struct err *e)
 {
     const struct config *c = w->m->config;
-    if (weights_load(w->m, block, &w->weights, e))
+    enum phase before = phase_enter(PHASE_WEIGHTS);
+    int rc = weights_load(w->m, block, &w->weights, e);
+    (void)phase_enter(before);
+    if (rc)
         return -1;
     block_plan(c, block, &w->plan);
     w->run.weights = &w->weights;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/phase.h"
 #include "kernels/compute.h"
 #include "kernels/math.h"
 #include "pipeline/manifest.h"
@@ -145,6 +146,7 @@ static int publish_rejected(struct out_dir *d, const char *name, struct err *e)
 int run_job(struct job *j, bool force, struct run_report *out, struct err *e)
 {
     double start = clock_seconds();
+    (void)phase_enter(PHASE_REST);
     memset(out, 0, sizeof *out);
     plan_cost(j, &out->cost);
     out->bytes_in = (uint64_t)out->cost.bytes_in;
@@ -163,6 +165,7 @@ int run_job(struct job *j, bool force, struct run_report *out, struct err *e)
     else
         rc = out->rejected ? publish_rejected(d, out->output, e) : dir_publish(d, e);
     out->seconds = clock_seconds() - start;
+    phase_report();
     if (rc)
         run_report_release(out);
     return rc;

@@ -1,13 +1,6 @@
 #!/bin/sh
-# bench.sh - runs the measurements of bench/: every bench/*.sh, in order of name, against build/release.
+# bench.sh - the measurements of bench/run, against build/release. Arguments go on to it: --quick, --peer, --save.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-ran=0 failed=0
-for script in bench/*.sh; do
-    [ -f "$script" ] || continue
-    echo "bench: $script"
-    ran=$((ran + 1))
-    bash "$script" || { echo "bench: $script failed" >&2; failed=$((failed + 1)); }
-done
-[ "$ran" -gt 0 ] || { echo "bench: no bench/*.sh" >&2; exit 1; }
-[ "$failed" -eq 0 ]
+command -v python3 >/dev/null || { echo "bench: no python3" >&2; exit 3; }
+exec python3 bench/run "$@"

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/phase.h"
 
 #include <string.h>
 
@@ -71,7 +72,10 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
     struct gram *m = gram_of(p, g->index, e);
     if (!m || (!m->k && gram_init(m, g->k, p->j->data.n, half, e)))
         return -1;
-    return gram_add(m, chunk, x, rows, ldx, e);
+    enum phase before = phase_enter(PHASE_GRAM);
+    int rc = gram_add(m, chunk, x, rows, ldx, e);
+    (void)phase_enter(before);
+    return rc;
 }
 
 /* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group. */
@@ -114,10 +118,12 @@ static int factor_for(const struct pass *p, const struct walk_group *g, const st
     s->order = m->order;
     s->mode = m->solve.damp_mode;
     s->wanted = m->solve.dampening_frac;
-    if (damping(p, g, gram, m, &s->frac, e) || factor_init(&s->f, gram, m->order, s->frac, e))
-        return -1;
-    s->open = true;
-    return 0;
+    enum phase before = phase_enter(PHASE_FACTOR);
+    int rc = damping(p, g, gram, m, &s->frac, e);
+    rc = rc ? rc : factor_init(&s->f, gram, m->order, s->frac, e);
+    (void)phase_enter(before);
+    s->open = !rc;
+    return rc ? -1 : 0;
 }
 
 static int solve_group(struct pass *p, const struct walk_group *g, struct gram *gram, struct err *e)

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/phase.h"
 
 #include <math.h>
 #include <string.h>
@@ -59,6 +60,7 @@ int solve_module(struct job *j, struct module_job *m, float *w, const struct fac
     struct qtensor q = { 0 };
     char *prefix = tensor_prefix(m, e);
     int rc = -1;
+    enum phase before = phase_enter(PHASE_SOLVE);
     if (!prefix || qtensor_init(&q, &m->layout, e))
         goto done;
     q.global_scale = m->global_scale;
@@ -69,6 +71,7 @@ int solve_module(struct job *j, struct module_job *m, float *w, const struct fac
                 m->module->name, f->damp_frac);
     rc = 0;
 done:
+    (void)phase_enter(before);
     qtensor_release(&q);
     mem_free(prefix);
     return rc ? err_while(e, "quantizing %s", m->module->name) : 0;
