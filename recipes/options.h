@@ -29,9 +29,13 @@ struct gptq_options {
     int64_t block_size;
     double dampening_frac; /* the first try when damping is auto */
     int actorder;          /* enum gptq_order */
-    int damping;           /* enum: fixed, auto */
+    int damping;           /* enum: fixed, auto, quick */
     char *batched_quantization;
+    int preset;       /* enum gptq_preset; what it means is in presets.c, and already done */
+    int scale_search; /* enum: none, mse, importance, feedback */
+    int64_t refit, sweeps;
 };
+enum gptq_preset { PRESET_NONE, PRESET_FAST, PRESET_BEST };
 struct rtn_options {
     int none; /* all of its options are the shared ones */
 };

@@ -39,7 +39,7 @@ static bool group_needs(const struct pass *p, const struct walk_group *g, bool *
     for (int i = 0; i < g->n; i++) {
         const struct module_job *m = planned(p, g, i);
         gram = gram || (m && needs_gram(m));
-        *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode == DAMP_AUTO);
+        *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode != DAMP_FIXED);
     }
     return gram;
 }
@@ -83,16 +83,17 @@ static int damping(const struct pass *p, const struct walk_group *g, const struc
         return 0;
     for (int i = 0; i < g->n; i++) {
         const struct module_job *o = planned(p, g, i);
-        if (!o || o->done || o->solve.damp_mode != DAMP_AUTO || o->order != m->order)
+        if (!o || o->done || o->solve.damp_mode != m->solve.damp_mode || o->order != m->order)
             continue;
         w[n] = g->weight[i];
         l[n++] = &o->layout;
     }
-    return damp_auto(gram, m->order, w, l, n, frac, e);
+    return (m->solve.damp_mode == DAMP_QUICK ? damp_quick : damp_auto)(gram, m->order, w, l, n, frac, e);
 }
 
 struct shared_factor { /* the last factorization, used again while order and dampening stay the same */
     struct factor f;
+    struct tune tune; /* what goes with f */
     bool open;
     enum actorder order;
     double frac, wanted;
@@ -103,10 +104,11 @@ static int factor_for(const struct pass *p, const struct walk_group *g, const st
                       const struct module_job *m, struct shared_factor *s, struct err *e)
 {
     if (s->open && s->order == m->order && s->mode == m->solve.damp_mode &&
-        (s->mode == DAMP_AUTO || s->wanted == m->solve.dampening_frac))
+        (s->mode != DAMP_FIXED || s->wanted == m->solve.dampening_frac))
         return 0;
     if (s->open)
         factor_release(&s->f);
+    tune_release(&s->tune);
     s->open = false;
     s->order = m->order;
     s->mode = m->solve.damp_mode;
@@ -130,9 +132,13 @@ static int solve_group(struct pass *p, const struct walk_group *g, struct gram *
             rc = -1;
         else if (factored && factor_for(p, g, gram, m, &s, e))
             rc = err_while(e, "factoring the Hessian of %s", m->module->name);
+        else if (factored && tune_wanted(&m->solve) &&
+                 tune_init(&s.tune, &m->solve, &m->layout, &s.f, gram, e))
+            rc = err_while(e, "preparing %s", m->module->name);
         else
-            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, gram, e);
+            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, &s.tune, gram, e);
     }
+    tune_release(&s.tune);
     if (s.open)
         factor_release(&s.f);
     return rc;

@@ -11,9 +11,9 @@ int plan_targets(struct job *j, int index,
                  int (*fill)(struct job *j, int index, struct module_job *m, struct err *e), struct err *e);
 
 /* solve_module - w [out, in] float32 through observer and solver to codes, which go to the saver; w becomes the decoded
- * weights. f, g: NULL where the solver needs none. */
-int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct gram *g,
-                 struct err *e);
+ * weights. f, t, g: NULL where the solver needs none. */
+int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct tune *t,
+                 const struct gram *g, struct err *e);
 /* fused.c: fused_plan - ERR_INPUT when only some of the matrices that share a global scale are on its grid.
  * fused_scale - fills m->global_scale and that of its siblings, if its grid has one: before the first of them is solved.
  * g: the group of the walk that m stands in, or NULL (weights are read from the checkpoint). */
