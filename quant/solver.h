@@ -26,6 +26,7 @@ struct solve_options {
     enum scale_search scale_search; /* the rest is tune_solve's */
     int64_t refit;                  /* rounds of (scales fitted to the codes, GPTQ again) */
     int64_t sweeps;                 /* passes of coordinate descent; with refit, over scales, too */
+    double alpha;                   /* above 0: the target is moved by cross_target first (cross.h) */
     double *row_loss;               /* NULL, or [rows]: each row's damped loss comes here */
 };
 /* One factorization serves every matrix that reads the same input with the same order and dampening. */

@@ -34,6 +34,8 @@ struct gptq_options {
     int preset;       /* enum gptq_preset; what it means is in presets.c, and already done */
     int scale_search; /* enum: none, mse, importance, feedback */
     int64_t refit, sweeps;
+    int calibration; /* enum: symmetric, asymmetric */
+    double alpha;
 };
 enum gptq_preset { PRESET_NONE, PRESET_FAST, PRESET_BEST };
 struct rtn_options {

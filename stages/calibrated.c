@@ -4,12 +4,16 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "quant/cross.h"
 
 #include <string.h>
 
+enum { BLOCK_CROSSES = 64 };
+
 struct pass {
     struct job *j;
-    struct gram *gram; /* [n_gram], by the group's index in its block; k == 0: not open */
+    struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
+    struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
 };
 
@@ -69,6 +73,39 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
     if (!m || (!m->k && gram_init(m, g->k, p->j->data.n, half, e)))
         return -1;
     return gram_add(m, chunk, x, rows, ldx, e);
+}
+
+static bool asymmetric(const struct pass *p, const struct walk_group *g)
+{
+    for (int i = 0; i < g->n; i++) {
+        const struct module_job *m = planned(p, g, i);
+        if (m && m->solver->needs == NEED_GRAM && m->solve.alpha > 0)
+            return true;
+    }
+    return false;
+}
+
+static int pair(void *arg, const struct walk_group *g, int64_t chunk, const float *x, const float *x0,
+                int64_t rows, int64_t ldx, struct err *e)
+{
+    struct pass *p = arg;
+    if (!asymmetric(p, g))
+        return 0;
+    BUG_ON(g->index >= BLOCK_CROSSES);
+    struct cross *c = &p->cross[g->index];
+    if (!c->k && cross_init(c, g->k, p->j->data.n, e))
+        return -1;
+    return cross_add(c, chunk, x, x0, rows, ldx, e);
+}
+
+/* The weights that a module's codes are to be near. */
+static int set_target(struct pass *p, const struct walk_group *g, int i, const struct module_job *m,
+                      const struct factor *f, struct err *e)
+{
+    struct cross *c = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
+    if (!c || !c->k || !(m->solve.alpha > 0))
+        return 0;
+    return cross_target(c, f, m->solve.alpha, g->weight[i], m->module->out, e);
 }
 
 /* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group. */
@@ -135,6 +172,8 @@ static int solve_group(struct pass *p, const struct walk_group *g, struct gram *
         else if (factored && tune_wanted(&m->solve) &&
                  tune_init(&s.tune, &m->solve, &m->layout, &s.f, gram, e))
             rc = err_while(e, "preparing %s", m->module->name);
+        else if (factored && set_target(p, g, i, m, &s.f, e))
+            rc = err_while(e, "moving the weights of %s", m->module->name);
         else
             rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, &s.tune, gram, e);
     }
@@ -148,7 +187,10 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct pass *p = arg;
     struct gram *gram = g->index < p->n_gram && p->gram[g->index].k ? &p->gram[g->index] : NULL;
+    struct cross *cross = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
     int rc = gram ? gram_finish(gram, e) : 0;
+    if (cross && cross->k)
+        cross_finish(cross);
     if (rc)
         err_while(e, "summing the inputs of %s", g->module[0]->name);
     else
@@ -157,13 +199,15 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
         gram_release(gram);
         memset(gram, 0, sizeof *gram);
     }
+    if (cross)
+        cross_release(cross);
     return rc;
 }
 
 static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
 {
     struct job *j = p->j;
-    struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve };
+    struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve, .pair = pair };
     bool head = false;
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
         head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
@@ -179,17 +223,34 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     return rc;
 }
 
+static bool any_asymmetric(const struct job *j)
+{
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].scheme && j->module[i].solve.alpha > 0)
+            return true;
+    return false;
+}
+
 int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
 {
     struct pass p = { .j = j };
     struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
-    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
+    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (any_asymmetric(j) ? 2 : 1),
+                              .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
-    int rc = w ? walk_blocks(&p, w, e) : -1;
+    struct walker *original = w && any_asymmetric(j) ? walker_new(&j->load.model, &c, &o, e) : NULL;
+    int rc = w && (original || !any_asymmetric(j)) ? 0 : -1;
+    if (original)
+        walker_beside(w, original);
+    if (!rc)
+        rc = walk_blocks(&p, w, e);
     if (w && walker_spilled(w))
         log_say(LOG_INFO, "activations: %.1f MiB went through the spill file",
                 (double)walker_spilled(w) / 0x1p20);
     walker_free(w);
+    walker_free(original);
+    for (int i = 0; i < BLOCK_CROSSES; i++)
+        cross_release(&p.cross[i]);
     for (int i = 0; i < p.n_gram; i++)
         if (p.gram[i].k)
             gram_release(&p.gram[i]);

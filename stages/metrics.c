@@ -324,7 +324,7 @@ static int watch_solve(void *arg, const struct walk_group *g, struct err *e)
 
 static int walk_both(struct walker *a, struct walker *b, struct watch *watch, struct err *e)
 {
-    struct walk_hooks hooks = { watch, watch_wants, watch_input, watch_solve };
+    struct walk_hooks hooks = { watch, watch_wants, watch_input, watch_solve, NULL };
     int64_t n = watch->base->n_blocks;
     int rc = 0;
     progress_start("verify", n + 1, "blocks");

@@ -12,6 +12,7 @@ static int fill_tuning(struct job *j, const struct gptq_options *o, struct modul
 {
     const char *strategy = strategy_words[m->layout.args.strategy];
     m->solve.scale_search = (enum scale_search)o->scale_search;
+    m->solve.alpha = o->calibration ? o->alpha : 0;
     m->solve.refit = o->refit;
     m->solve.sweeps = o->sweeps;
     if (o->scale_search && m->observer != observer_find("memoryless_minmax") &&
@@ -55,6 +56,14 @@ static int fill(struct job *j, int index, struct module_job *m, struct err *e)
     return fill_tuning(j, o, m, e);
 }
 
-static int plan(struct job *j, int index, struct err *e) { return plan_targets(j, index, fill, e); }
+static int plan(struct job *j, int index, struct err *e)
+{
+    const struct gptq_options *o = j->recipe->stage[index].options;
+    if (o->calibration && j->calibrate && j->mode == WALK_FALSE)
+        return err_at(
+            e, ERR_INPUT, j->recipe->stage[index].at,
+            "calibration: found asymmetric with `sequential: false`, where inputs are those of the original model; expected sequential true or block");
+    return plan_targets(j, index, fill, e);
+}
 
 const struct stage stage_gptq = { "GPTQModifier", plan };

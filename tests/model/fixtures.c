@@ -187,7 +187,7 @@ static void walk_fixture(struct fixture *f, const struct model *m, const char *n
     struct err e = { 0 };
     struct ids ids;
     struct grams grams = { .f = f };
-    struct walk_hooks hooks = { &grams, wants_all, add_gram, solve_nothing };
+    struct walk_hooks hooks = { &grams, wants_all, add_gram, solve_nothing, NULL };
     struct walk_options o = { 1 << 30, "/tmp" };
     int hidden = 0;
     char key[64];

@@ -190,7 +190,7 @@ static struct watch *watch_new(const char *change)
 
 static void watched(struct bench *b, enum walk_mode mode, uint64_t budget, struct watch *w, struct out *out)
 {
-    struct walk_hooks h = { w, watch_wants, watch_input, watch_solve };
+    struct walk_hooks h = { w, watch_wants, watch_input, watch_solve, NULL };
     struct err e = { 0 };
     int rc = go(b, budget, mode, &h, out, &e);
     if (rc)
@@ -311,7 +311,7 @@ static void errors_of_hooks_reach_the_caller(void **state)
             struct watch *w = watch_new(NULL);
             w->fail_input = which ? 0 : 6;
             w->fail_solve = which ? 2 : 0;
-            struct walk_hooks h = { w, watch_wants, watch_input, watch_solve };
+            struct walk_hooks h = { w, watch_wants, watch_input, watch_solve, NULL };
             assert_int_equal(go(&b, 0, (enum walk_mode)mode, &h, &out, &e), -1);
             assert_int_equal(e.code, ERR_CHECK);
             assert_string_equal(e.what, which ? "solve was refused" : "input was refused");
@@ -447,7 +447,7 @@ static void memory_is_what_the_plan_says(void **state)
     struct bench b;
     struct out out;
     struct err e = { 0 };
-    struct walk_hooks h = { NULL, watch_wants, note_peak, solve_nothing };
+    struct walk_hooks h = { NULL, watch_wants, note_peak, solve_nothing, NULL };
     struct watch all = { 0 };
     (void)state;
     (void)out;
