@@ -14,6 +14,7 @@ static const struct gptq_preset_row {
     { "scale_search", { 0, 2, 3 } }, /* none; importance; feedback */
     { "refit", { 0, 0, 2 } },
     { "sweeps", { 0, 0, 3 } },
+    { "calibration", { 0, 0, 1 } }, /* symmetric; symmetric; asymmetric */
 };
 
 static bool said(const struct stage_spec *spec, const bool *given, const char *option)

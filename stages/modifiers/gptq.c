@@ -12,7 +12,7 @@ static int fill_tuning(struct job *j, const struct gptq_options *o, struct modul
 {
     const char *strategy = strategy_words[m->layout.args.strategy];
     m->solve.scale_search = (enum scale_search)o->scale_search;
-    m->solve.alpha = o->calibration ? o->alpha : 0;
+    m->solve.alpha = o->calibration && j->mode != WALK_FALSE ? o->alpha : 0;
     m->solve.refit = o->refit;
     m->solve.sweeps = o->sweeps;
     if (o->scale_search && m->observer != observer_find("memoryless_minmax") &&
@@ -59,10 +59,10 @@ static int fill(struct job *j, int index, struct module_job *m, struct err *e)
 static int plan(struct job *j, int index, struct err *e)
 {
     const struct gptq_options *o = j->recipe->stage[index].options;
-    if (o->calibration && j->calibrate && j->mode == WALK_FALSE)
-        return err_at(
-            e, ERR_INPUT, j->recipe->stage[index].at,
-            "calibration: found asymmetric with `sequential: false`, where inputs are those of the original model; expected sequential true or block");
+    if (o->calibration && j->mode == WALK_FALSE &&
+        job_note(j, e,
+                 "calibration is symmetric: with `sequential: false`, inputs are the original model's own"))
+        return -1;
     return plan_targets(j, index, fill, e);
 }
 

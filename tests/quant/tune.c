@@ -402,6 +402,61 @@ static void the_quick_damping_is_near_the_thorough_one(void **state)
     assert_true(quick[0] > quick[1]);
 }
 
+static void every_grid_takes_every_option_and_its_decoded_values_are_its_codes(void **state)
+{
+    (void)state;
+    int done = 0;
+    for (const struct preset *p = presets; p->name; p++) {
+        struct err e = { 0 };
+        struct solve_options o = best_options();
+        struct grid_layout l;
+        struct bench b;
+        struct qtensor q;
+        static float w[ROWS * COLS];
+        if (!p->scheme.has_weights || !grid_for(&p->scheme.weights, &e) ||
+            layout_init(&l, &p->scheme.weights, ROWS, COLS, DT_F32, &e))
+            continue;
+        if (!tune_searches(&l)) {
+            o.scale_search = SCALES_OBSERVER;
+            o.refit = 0;
+        }
+        open_bench(&b, &p->scheme.weights);
+        solved(&b, &p->scheme.weights, &o, w, &q);
+        same_as_decoded(&q, w);
+        qtensor_release(&q);
+        close_bench(&b);
+        done++;
+    }
+    assert_true(done >= 6);
+}
+
+static void lack_of_memory_is_an_error_and_leaks_nothing(void **state)
+{
+    (void)state;
+    struct quant_args a = int_args(3, 1, STRATEGY_GROUP, 32);
+    struct solve_options o = best_options();
+    struct bench b;
+    static float w[ROWS * COLS];
+    int failed = 0, n = 1;
+    open_bench(&b, &a);
+    for (; n < 200; n++) {
+        struct err e = { 0 };
+        struct qtensor q;
+        memcpy(w, b.w, sizeof w);
+        fitted(&q, &a, w, ROWS, COLS, DT_F32);
+        mem_fail_at(n, 0);
+        int rc = tune_solve(&o, &b.tune, &b.factor, &b.gram, w, &q, NULL, &e);
+        mem_fail_at(0, 0);
+        qtensor_release(&q);
+        if (!rc)
+            break;
+        assert_int_equal(e.code, ERR_NOMEM);
+        failed++;
+    }
+    assert_true(failed > 10 && n < 200);
+    close_bench(&b);
+}
+
 int main(void)
 {
     kernels_init(NULL, 2);
@@ -414,6 +469,8 @@ int main(void)
         cmocka_unit_test(the_asymmetric_target_solves_the_normal_equations),
         cmocka_unit_test(the_quick_damping_is_near_the_thorough_one),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(every_grid_takes_every_option_and_its_decoded_values_are_its_codes),
+        cmocka_unit_test(lack_of_memory_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests_name("what surrounds gptq", tests, NULL, NULL);
 }
