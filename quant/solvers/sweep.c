@@ -96,9 +96,11 @@ static void move_scales(const struct job *job, struct panel *p, int64_t a, int64
         for (int r = 0; r < PANEL; r++)
             p->grad[j][r] += u[r];
     }
+    /* the product itself, not q + d: a zero keeps its sign */
     for (int64_t j = a; j < b; j++)
         for (int r = 0; r < PANEL; r++)
-            p->q[j][r] += p->d[j][r];
+            if (gain[r] < 0.0f)
+                p->q[j][r] = round_to(t, p->number[j][r] * p->scale[r]);
 }
 
 static void move_code(const struct job *job, struct panel *p, int64_t j)

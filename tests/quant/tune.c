@@ -444,7 +444,7 @@ static void lack_of_memory_is_an_error_and_leaks_nothing(void **state)
         struct qtensor q;
         memcpy(w, b.w, sizeof w);
         fitted(&q, &a, w, ROWS, COLS, DT_F32);
-        mem_fail_at(n, 0);
+        mem_fail_at((uint64_t)n, 0);
         int rc = tune_solve(&o, &b.tune, &b.factor, &b.gram, w, &q, NULL, &e);
         mem_fail_at(0, 0);
         qtensor_release(&q);
