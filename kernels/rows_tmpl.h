@@ -3,6 +3,7 @@
  * Tails never pad a sum: f_first and d_first keep the old lanes where the row has ended. */
 #ifndef QP_KERNELS_ROWS_TMPL_H
 #define QP_KERNELS_ROWS_TMPL_H
+#include <string.h>
 #include "kernels/coefs.h"
 #include "kernels/dispatch.h"
 #include "kernels/math.h"

@@ -25,6 +25,7 @@ struct walker {
     bool wanted[BLOCK_GROUPS];
     const struct walk_hooks *hooks;
     bool last;               /* no block follows the one that runs */
+    struct walker *beside;   /* NULL, or the same walk with untouched weights */
     int64_t next;            /* block that may run now */
     int64_t longest;         /* tokens of the longest chunk */
     int64_t table_length[2]; /* length that a rope table was made for, 0: none yet */
@@ -128,7 +129,10 @@ static int capture(struct walker *w, int step, struct err *e)
         if (p->step != step || !w->wanted[g])
             continue;
         if (w->hooks->input(w->hooks->arg, &w->group[g], w->run.chunk, w->run.reg[p->in], w->run.t,
-                            config_width(w->m->config, p->in), e))
+                            config_width(w->m->config, p->in), e) ||
+            (w->beside && w->hooks->pair &&
+             w->hooks->pair(w->hooks->arg, &w->group[g], w->run.chunk, w->run.reg[p->in],
+                            w->beside->run.reg[p->in], w->run.t, config_width(w->m->config, p->in), e)))
             return err_while(e, "taking the input of %s", w->group[g].module[0]->name);
     }
     return 0;
@@ -160,8 +164,9 @@ static int pass_chunk(struct walker *w, const struct pass *p, struct err *e)
             return -1;
         if (i < p->to && w->plan.step[i] && p->cache && show_cache(w, w->plan.step[i], e))
             return -1;
-        if (i < p->to && w->plan.step[i] && run_step(w, w->plan.step[i], e))
-            return -1;
+        for (struct walker *v = w; i < p->to && v; v = v->beside)
+            if (v->plan.step[i] && run_step(v, v->plan.step[i], e))
+                return -1;
     }
     return 0;
 }
@@ -169,10 +174,16 @@ static int pass_chunk(struct walker *w, const struct pass *p, struct err *e)
 static int run_pass(struct walker *w, const struct pass *p, struct err *e)
 {
     for (int64_t c = 0; c < w->chunks.n; c++) {
-        if (check_interrupt(e) || load_chunk(w, c, w->plan.live[p->from], e) || pass_chunk(w, p, e))
+        if (check_interrupt(e))
             return -1;
-        if (p->save && p->to > p->from && save_chunk(w, w->plan.live[p->to], e))
+        for (struct walker *v = w; v; v = v->beside)
+            if (load_chunk(v, c, v->plan.live[p->from], e))
+                return -1;
+        if (pass_chunk(w, p, e))
             return -1;
+        for (struct walker *v = w; v && p->save && p->to > p->from; v = v->beside)
+            if (save_chunk(v, v->plan.live[p->to], e))
+                return -1;
     }
     return 0;
 }
@@ -278,7 +289,7 @@ int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct 
 {
     static int (*const modes[])(struct walker *, struct err *) = { walk_true, walk_block, walk_false };
     BUG_ON(b != w->next || b > w->m->n_blocks);
-    if (enter(w, b, e))
+    if (enter(w, b, e) || (w->beside && enter(w->beside, b, e)))
         return err_while(e, "walking block %lld", (long long)b);
     w->hooks = hooks;
     make_groups(w, b);
@@ -286,6 +297,8 @@ int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct 
     w->hooks = NULL;
     if (b < w->m->n_blocks || rc)
         weights_release(&w->weights);
+    if (w->beside)
+        weights_release(&w->beside->weights);
     if (rc)
         return err_while(e, "walking block %lld", (long long)b);
     w->next++;
@@ -354,6 +367,12 @@ struct walker *walker_new(const struct model *m, const struct chunks *c, const s
         return NULL;
     }
     return w;
+}
+
+void walker_beside(struct walker *w, struct walker *other)
+{
+    BUG_ON(w->m != other->m || w->next || other->next || w->chunks.n != other->chunks.n);
+    w->beside = other;
 }
 
 int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e)

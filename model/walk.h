@@ -37,6 +37,9 @@ struct walk_hooks {
      * dense: once per chunk, and before the block's last solve in the modes block and false. */
     int (*cache)(void *arg, int64_t block, int64_t chunk, const float *k, const float *v, int64_t rows,
                  int64_t width, struct err *e);
+    /* With a walker beside this one (walker_beside): called behind input with the same group's input there, x0. */
+    int (*pair)(void *arg, const struct walk_group *g, int64_t chunk, const float *x, const float *x0,
+                int64_t rows, int64_t ldx, struct err *e);
 };
 struct walk_options {
     uint64_t activation_budget; /* bytes; beyond it chunks spill */
@@ -50,6 +53,9 @@ struct walker *walker_new(const struct model *m, const struct chunks *c, const s
  * hooks may be NULL. Weights of the block are read, used, released. */
 int walker_block(struct walker *w, int64_t b, enum walk_mode mode, const struct walk_hooks *hooks,
                  struct err *e);
+/* walker_beside - from now on `other`, a new walker over the same model and chunks, takes every step that w takes, with
+ * the weights of the model as they are: hooks see both inputs. Borrowed; it must not be walked by itself. */
+void walker_beside(struct walker *w, struct walker *other);
 /* walker_logits - after the epilogue: logits [len, vocab] of one chunk, with the head as the hooks left it. */
 int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e);
 /* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block); after the

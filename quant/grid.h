@@ -21,6 +21,10 @@ struct grid {
      * qtensor, or 0. */
     void (*params)(const struct grid_layout *l, float global, float min, float max, float *scale,
                    int8_t *zero);
+    /* What params would take for a scale of 1 from [0, reach]: the way from a wanted scale to the nearest one that can be
+     * stored. factors: NULL (by bits), or what a search multiplies the range by, ending with 0. */
+    float (*reach)(const struct grid_layout *l);
+    const float *factors;
     /* n values with one (scale, zero) to codes and, if decoded is not NULL, back to values. float32: x / scale by true
      * division, + zero, clamp, round half to even. */
     void (*round)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,

@@ -10,17 +10,24 @@
 #include "base/err.h"
 #include "base/qtensor.h"
 #include "quant/stats.h"
+#include <stdbool.h>
 
 enum solver_needs { NEED_NOTHING, NEED_DIAGONAL, NEED_GRAM };
-enum damp_mode {
-    DAMP_FIXED,
-    DAMP_AUTO
-}; /* auto: by the number of tokens seen and a two-fold check on half Grams */
+/* auto: a two-fold check on half Grams, every fraction on up to 512 rows; quick: on half of the columns and 64 rows, too */
+enum damp_mode { DAMP_FIXED, DAMP_AUTO, DAMP_QUICK };
+/* Where scales come from: the observer; or a search for the least squared error, the least error weighted by E[x^2], or
+ * the least loss of GPTQ itself inside each group. */
+enum scale_search { SCALES_OBSERVER, SCALES_MSE, SCALES_IMPORTANCE, SCALES_FEEDBACK };
 struct solve_options {
     double dampening_frac;
     enum damp_mode damp_mode;
     int64_t
         block_size; /* >= 1; the peer's word. Passes are 128 columns wide whatever it says: no bit depends on it */
+    enum scale_search scale_search; /* the rest is tune_solve's */
+    int64_t refit;                  /* rounds of (scales fitted to the codes, GPTQ again) */
+    int64_t sweeps;                 /* passes of coordinate descent; with refit, over scales, too */
+    double alpha;                   /* above 0: the target is moved by cross_target first (cross.h) */
+    double *row_loss;               /* NULL, or [rows]: each row's damped loss comes here */
 };
 /* One factorization serves every matrix that reads the same input with the same order and dampening. */
 struct factor {
@@ -39,6 +46,11 @@ void factor_release(struct factor *f);
 int damp_auto(const struct gram *g, enum actorder order, const float *const *w,
               const struct grid_layout *const *l, int n, double *frac, struct err *e);
 
+/* damp_quick - the same question, asked of every second column on half of the tokens: as many tokens a column as the whole
+ * has, an eighth of the work; neighbours of the best fraction so far are tried until both are worse. */
+int damp_quick(const struct gram *g, enum actorder order, const float *const *w,
+               const struct grid_layout *const *l, int n, double *frac, struct err *e);
+
 struct solve_result {
     double loss;         /* tr(E H E^T) with H = 2/sequences * sum x x^T, undamped; 0 without a Gram matrix */
     double weight_loss;  /* tr(W H W^T): loss / weight_loss is the relative output error */
@@ -56,6 +68,20 @@ struct solver {
 };
 extern const struct solver *const solvers[]; /* ends with NULL */
 const struct solver *solver_find(const char *name);
+/* tune_solve - gptq with the search, the rounds and the sweeps of its options. t: what the matrices of a group share. */
+struct tune {
+    struct factor natural; /* columns as they stand, for the feedback search; k == 0: not made */
+    float *h;              /* [k, k]: damped H; NULL: not needed yet */
+};
+bool tune_wanted(const struct solve_options *o);
+/* What makes sense for cells of this shape: any search, refit and sweeps of scales; the feedback search. */
+bool tune_searches(const struct grid_layout *l);
+bool tune_feeds_back(const struct grid_layout *l);
+int tune_init(struct tune *t, const struct solve_options *o, const struct grid_layout *l,
+              const struct factor *f, const struct gram *g, struct err *e);
+void tune_release(struct tune *t);
+int tune_solve(const struct solve_options *o, const struct tune *t, const struct factor *f,
+               const struct gram *g, float *w, struct qtensor *q, struct solve_result *res, struct err *e);
 /* weighted_error - tr(E H E^T), H = 2/sequences * (lower triangle of g->sum), float64; e: [rows, k]. */
 double weighted_error(const struct gram *g, const float *e, int64_t rows);
 #endif

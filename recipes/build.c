@@ -178,10 +178,24 @@ static int read_key(struct builder *b, struct reading *d, const struct node *key
     return f ? former_option(b, f, key, value, e) : unknown_key(d, key, e);
 }
 
+static bool names_observer(const struct quant_raw *raw)
+{
+    const struct node *groups = raw->config_groups;
+    bool named = !node_is_null(raw->observer) || !node_is_null(raw->weight_observer);
+    for (size_t i = 0; groups && groups->kind == NODE_MAP && i < groups->n; i++) {
+        const struct node *w =
+            groups->item[i]->kind == NODE_MAP ? node_get(groups->item[i], "weights") : NULL;
+        named = named || (w && w->kind == NODE_MAP && !node_is_null(node_get(w, "observer")));
+    }
+    return named;
+}
+
 static int attach_quant(struct builder *b, struct reading *d, size_t index, struct err *e)
 {
     struct recipe_stage *s = &b->r->stage[index];
     struct gptq_options *g = s->spec == &spec_gptq ? s->options : NULL;
+    if (g)
+        presets_apply(s->spec, g, s->given, b->r->native, names_observer(&d->raw));
     struct quant_context c = { .who = s->spec->name,
                                .at = s->at,
                                .dialect = b->r->dialect,

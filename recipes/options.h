@@ -29,8 +29,13 @@ struct gptq_options {
     int64_t block_size;
     double dampening_frac; /* the first try when damping is auto */
     int actorder;          /* enum gptq_order */
-    int damping;           /* enum: fixed, auto */
+    int damping;           /* enum: fixed, auto, quick */
     char *batched_quantization;
+    int preset;       /* enum gptq_preset; what it means is in presets.c, and already done */
+    int scale_search; /* enum: none, mse, importance, feedback */
+    int64_t refit, sweeps;
+    int calibration; /* enum: symmetric, asymmetric */
+    double alpha;
 };
 enum awq_search_word { AWQ_SEARCH_GRAM, AWQ_SEARCH_OUTPUT };
 enum awq_duo_word { AWQ_DUO_FALSE, AWQ_DUO_TRUE, AWQ_DUO_BOTH };
@@ -47,6 +52,7 @@ struct smoothquant_options {
     double smoothing_strength;
     int algorithm; /* enum: smoothquant, log_equalization */
 };
+enum gptq_preset { PRESET_NONE, PRESET_FAST, PRESET_BEST };
 struct rtn_options {
     int none; /* all of its options are the shared ones */
 };

@@ -10,7 +10,10 @@
 static const char *const packings[] = { "truncate", "concatenate", NULL };
 static const char *const sequences[] = { "true", "block", "false", NULL };
 static const char *const orders[] = { "none", "weight", "static", "auto", NULL };
-static const char *const dampings[] = { "fixed", "auto", NULL };
+static const char *const dampings[] = { "fixed", "auto", "quick", NULL };
+static const char *const calibrations[] = { "symmetric", "asymmetric", NULL };
+static const char *const gptq_presets[] = { "none", "fast", "best", NULL };
+static const char *const scale_searches[] = { "none", "mse", "importance", "feedback", NULL };
 static const char *const formats[] = { "compressed-tensors", NULL };
 
 #define INT(n, f, d, lo, hi, u, t)                                                                          \
@@ -92,7 +95,50 @@ static const struct opt gptq_table[] = {
       .def = 0,
       .words = dampings,
       .flags = OPT_NATIVE,
-      .doc = "auto: chosen per input group by solving on one half of the tokens and scoring on the other." },
+      .doc =
+          "auto: chosen per input group by solving on one half of the tokens and scoring on the other; quick: the same on half of the columns." },
+    { .name = "preset",
+      .type = OPT_ENUM,
+      .at = offsetof(struct S, preset),
+      .words = gptq_presets,
+      .flags = OPT_NATIVE,
+      .doc =
+          "Options at once, each of which may be given beside it: fast (default here), best, none (llm-compressor's meaning)." },
+    { .name = "scale_search",
+      .type = OPT_ENUM,
+      .at = offsetof(struct S, scale_search),
+      .words = scale_searches,
+      .flags = OPT_NATIVE,
+      .doc =
+          "Scales: none, as the observer says; or searched for the least squared error (mse), weighted by E[x^2] (importance), or for GPTQ's own loss in each group (feedback)." },
+    { .name = "refit",
+      .type = OPT_INT,
+      .at = offsetof(struct S, refit),
+      .max = 20,
+      .flags = OPT_NATIVE,
+      .unit = "rounds",
+      .doc = "Scales fitted to the codes by least squares, then GPTQ again; sweeps then fit scales, too." },
+    { .name = "sweeps",
+      .type = OPT_INT,
+      .at = offsetof(struct S, sweeps),
+      .max = 100,
+      .flags = OPT_NATIVE,
+      .unit = "passes",
+      .doc = "Coordinate descent over codes at the end (arXiv:2309.01885)." },
+    { .name = "calibration",
+      .type = OPT_ENUM,
+      .at = offsetof(struct S, calibration),
+      .words = calibrations,
+      .flags = OPT_NATIVE,
+      .doc =
+          "asymmetric: weights are first moved towards what gives the original outputs from the inputs of the quantized model; the original is walked beside it." },
+    { .name = "alpha",
+      .type = OPT_REAL,
+      .at = offsetof(struct S, alpha),
+      .def = 1.0,
+      .max = 1,
+      .flags = OPT_NATIVE,
+      .doc = "How far asymmetric calibration moves weights." },
     { .name = "batched_quantization",
       .type = OPT_STR,
       .at = offsetof(struct S, batched_quantization),

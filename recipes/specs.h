@@ -20,6 +20,11 @@ const struct former *specs_former(const struct stage_spec *spec, const char *opt
 int specs_check(const struct stage_spec *spec, const void *options, const struct node *map, struct src_pos at,
                 struct err *e);
 
+/* presets_apply - options of a GPTQModifier that its preset says and the recipe does not. given: by row of the table.
+ * observed: the recipe names an observer of weights. */
+void presets_apply(const struct stage_spec *spec, struct gptq_options *o, const bool *given, bool native,
+                   bool observed);
+
 /* What the pinned release did not have yet (drift.c): ERR_INPUT with the release that brought it. For llm-compressor's grammar
  * only; in qpipe's own, a dialect decides defaults and nothing else. */
 int specs_refuse_new_option(const struct stage_spec *spec, const struct node *key, const struct dialect *d,

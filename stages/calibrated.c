@@ -6,12 +6,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/phase.h"
+#include "quant/cross.h"
 
 #include <string.h>
 
+enum { BLOCK_CROSSES = 64 };
+
 struct pass {
     struct job *j;
-    struct gram *gram; /* [n_gram], by the group's index in its block; k == 0: not open */
+    struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
+    struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
 };
 
@@ -41,7 +45,7 @@ static bool group_needs(const struct pass *p, const struct walk_group *g, bool *
     for (int i = 0; i < g->n; i++) {
         const struct module_job *m = planned(p, g, i);
         gram = gram || (m && needs_gram(m));
-        *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode == DAMP_AUTO);
+        *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode != DAMP_FIXED);
     }
     return gram;
 }
@@ -78,6 +82,39 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
     return rc;
 }
 
+static bool asymmetric(const struct pass *p, const struct walk_group *g)
+{
+    for (int i = 0; i < g->n; i++) {
+        const struct module_job *m = planned(p, g, i);
+        if (m && m->solver->needs == NEED_GRAM && m->solve.alpha > 0)
+            return true;
+    }
+    return false;
+}
+
+static int pair(void *arg, const struct walk_group *g, int64_t chunk, const float *x, const float *x0,
+                int64_t rows, int64_t ldx, struct err *e)
+{
+    struct pass *p = arg;
+    if (!asymmetric(p, g))
+        return 0;
+    BUG_ON(g->index >= BLOCK_CROSSES);
+    struct cross *c = &p->cross[g->index];
+    if (!c->k && cross_init(c, g->k, p->j->data.n, e))
+        return -1;
+    return cross_add(c, chunk, x, x0, rows, ldx, e);
+}
+
+/* The weights that a module's codes are to be near. */
+static int set_target(struct pass *p, const struct walk_group *g, int i, const struct module_job *m,
+                      const struct factor *f, struct err *e)
+{
+    struct cross *c = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
+    if (!c || !c->k || !(m->solve.alpha > 0))
+        return 0;
+    return cross_target(c, f, m->solve.alpha, g->weight[i], m->module->out, e);
+}
+
 /* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group. */
 static int damping(const struct pass *p, const struct walk_group *g, const struct gram *gram,
                    const struct module_job *m, double *frac, struct err *e)
@@ -90,16 +127,17 @@ static int damping(const struct pass *p, const struct walk_group *g, const struc
         return 0;
     for (int i = 0; i < g->n; i++) {
         const struct module_job *o = planned(p, g, i);
-        if (!o || o->done || o->solve.damp_mode != DAMP_AUTO || o->order != m->order)
+        if (!o || o->done || o->solve.damp_mode != m->solve.damp_mode || o->order != m->order)
             continue;
         w[n] = g->weight[i];
         l[n++] = &o->layout;
     }
-    return damp_auto(gram, m->order, w, l, n, frac, e);
+    return (m->solve.damp_mode == DAMP_QUICK ? damp_quick : damp_auto)(gram, m->order, w, l, n, frac, e);
 }
 
 struct shared_factor { /* the last factorization, used again while order and dampening stay the same */
     struct factor f;
+    struct tune tune; /* what goes with f */
     bool open;
     enum actorder order;
     double frac, wanted;
@@ -110,10 +148,11 @@ static int factor_for(const struct pass *p, const struct walk_group *g, const st
                       const struct module_job *m, struct shared_factor *s, struct err *e)
 {
     if (s->open && s->order == m->order && s->mode == m->solve.damp_mode &&
-        (s->mode == DAMP_AUTO || s->wanted == m->solve.dampening_frac))
+        (s->mode != DAMP_FIXED || s->wanted == m->solve.dampening_frac))
         return 0;
     if (s->open)
         factor_release(&s->f);
+    tune_release(&s->tune);
     s->open = false;
     s->order = m->order;
     s->mode = m->solve.damp_mode;
@@ -139,9 +178,15 @@ static int solve_group(struct pass *p, const struct walk_group *g, struct gram *
             rc = -1;
         else if (factored && factor_for(p, g, gram, m, &s, e))
             rc = err_while(e, "factoring the Hessian of %s", m->module->name);
+        else if (factored && tune_wanted(&m->solve) &&
+                 tune_init(&s.tune, &m->solve, &m->layout, &s.f, gram, e))
+            rc = err_while(e, "preparing %s", m->module->name);
+        else if (factored && set_target(p, g, i, m, &s.f, e))
+            rc = err_while(e, "moving the weights of %s", m->module->name);
         else
-            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, gram, e);
+            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, &s.tune, gram, e);
     }
+    tune_release(&s.tune);
     if (s.open)
         factor_release(&s.f);
     return rc;
@@ -151,7 +196,10 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct pass *p = arg;
     struct gram *gram = g->index < p->n_gram && p->gram[g->index].k ? &p->gram[g->index] : NULL;
+    struct cross *cross = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
     int rc = gram ? gram_finish(gram, e) : 0;
+    if (cross && cross->k)
+        cross_finish(cross);
     if (rc)
         err_while(e, "summing the inputs of %s", g->module[0]->name);
     else
@@ -160,6 +208,8 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
         gram_release(gram);
         memset(gram, 0, sizeof *gram);
     }
+    if (cross)
+        cross_release(cross);
     return rc;
 }
 
@@ -174,7 +224,7 @@ static int cache(void *arg, int64_t block, int64_t chunk, const float *k, const 
 static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
 {
     struct job *j = p->j;
-    struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve };
+    struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve, .pair = pair };
     hooks.cache = j->kv_cache ? cache : NULL;
     bool head = false;
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
@@ -191,17 +241,34 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     return rc;
 }
 
+static bool any_asymmetric(const struct job *j)
+{
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].scheme && j->module[i].solve.alpha > 0)
+            return true;
+    return false;
+}
+
 int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
 {
     struct pass p = { .j = j };
     struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
-    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
+    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (any_asymmetric(j) ? 2 : 1),
+                              .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
-    int rc = w ? walk_blocks(&p, w, e) : -1;
+    struct walker *original = w && any_asymmetric(j) ? walker_new(&j->load.model, &c, &o, e) : NULL;
+    int rc = w && (original || !any_asymmetric(j)) ? 0 : -1;
+    if (original)
+        walker_beside(w, original);
+    if (!rc)
+        rc = walk_blocks(&p, w, e);
     if (w && walker_spilled(w))
         log_say(LOG_INFO, "activations: %.1f MiB went through the spill file",
                 (double)walker_spilled(w) / 0x1p20);
     walker_free(w);
+    walker_free(original);
+    for (int i = 0; i < BLOCK_CROSSES; i++)
+        cross_release(&p.cross[i]);
     for (int i = 0; i < p.n_gram; i++)
         if (p.gram[i].k)
             gram_release(&p.gram[i]);

@@ -35,15 +35,18 @@ int refuse_overflow(const struct module_job *m, struct err *e)
     return err_hint(e, "its weights reach the end of that range: store it as BF16, or ignore the module");
 }
 
-static int fit_and_solve(struct module_job *m, float *w, const struct factor *f, const struct gram *g,
-                         struct qtensor *q, struct err *e)
+static int fit_and_solve(struct module_job *m, float *w, const struct factor *f, const struct tune *t,
+                         const struct gram *g, struct qtensor *q, struct err *e)
 {
     float *importance = g && m->observer->needs_importance ? importance_of(g, e) : NULL;
     if (g && m->observer->needs_importance && !importance)
         return -1;
     int rc = m->observer->fit(&m->observer_params, w, importance, q, e);
     mem_free(importance);
-    if (rc || m->solver->solve(&m->solve, f, g, w, q, &m->result.solve, e))
+    if (!rc)
+        rc = f && t && tune_wanted(&m->solve) ? tune_solve(&m->solve, t, f, g, w, q, &m->result.solve, e)
+                                              : m->solver->solve(&m->solve, f, g, w, q, &m->result.solve, e);
+    if (rc)
         return -1;
     if (refuse_overflow(m, e))
         return -1;
@@ -54,8 +57,8 @@ static int fit_and_solve(struct module_job *m, float *w, const struct factor *f,
     return 0;
 }
 
-int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct gram *g,
-                 struct err *e)
+int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct tune *t,
+                 const struct gram *g, struct err *e)
 {
     struct qtensor q = { 0 };
     char *prefix = tensor_prefix(m, e);
@@ -64,7 +67,7 @@ int solve_module(struct job *j, struct module_job *m, float *w, const struct fac
     if (!prefix || qtensor_init(&q, &m->layout, e))
         goto done;
     q.global_scale = m->global_scale;
-    if (fit_and_solve(m, w, f, g, &q, e) || j->container->pack(j->saver, prefix, m->scheme, &q, e))
+    if (fit_and_solve(m, w, f, t, g, &q, e) || j->container->pack(j->saver, prefix, m->scheme, &q, e))
         goto done;
     if (f && f->attempts > 1)
         log_say(LOG_WARN, "%s: the Hessian was not positive definite; dampening was raised to %g",

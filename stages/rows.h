@@ -12,9 +12,9 @@ int plan_targets(struct job *j, int index,
                  int (*fill)(struct job *j, int index, struct module_job *m, struct err *e), struct err *e);
 
 /* solve_module - w [out, in] float32 through observer and solver to codes, which go to the saver; w becomes the decoded
- * weights. f, g: NULL where the solver needs none. */
-int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct gram *g,
-                 struct err *e);
+ * weights. f, t, g: NULL where the solver needs none. */
+int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct tune *t,
+                 const struct gram *g, struct err *e);
 /* Of pass.c, for stream.c: the name of its tensor without .weight (owned); ERR_INPUT when decoded weights are not finite. */
 char *tensor_prefix(const struct module_job *m, struct err *e);
 int refuse_overflow(const struct module_job *m, struct err *e);

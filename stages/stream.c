@@ -280,7 +280,7 @@ static int stream_whole(struct job *j, struct module_job *m, struct err *e)
     float *w = mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
     int rc = w ? t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e) : -1;
     if (!rc)
-        rc = solve_module(j, m, w, NULL, NULL, e);
+        rc = solve_module(j, m, w, NULL, NULL, NULL, e);
     mem_free(w);
     return rc;
 }

@@ -24,11 +24,18 @@ static void fp8_params(const struct grid_layout *l, float global, float min, flo
     *scale = s > 0.0f ? s : scale_epsilon(l->scale_dtype);
 }
 
+static float fp8_reach(const struct grid_layout *l)
+{
+    (void)l;
+    return 448.0f;
+}
+
 const struct grid grid_fp8 = {
     .name = "fp8",
     .doc = "fp8 (E4M3; tensor, channel, group, block; symmetric)",
     .unit = 1,
     .accepts = fp8_accepts,
+    .reach = fp8_reach,
     .params = fp8_params,
     .round = float_round,
     .round_own = float_round_own,

@@ -131,11 +131,18 @@ static void int_round_each(const struct grid_layout *l, int64_t n, const float *
     }
 }
 
+static float int_reach(const struct grid_layout *l)
+{
+    float span = code_max(l) - code_min(l);
+    return l->args.symmetric ? span / 2.0f : span;
+}
+
 const struct grid grid_int = {
     .name = "int",
     .doc = "int (2 to 8 bits; tensor, channel, group, block; symmetric or not)",
     .unit = 1,
     .accepts = int_accepts,
+    .reach = int_reach,
     .params = int_params,
     .round = int_round,
     .round_own = int_round_own,

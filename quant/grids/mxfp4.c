@@ -44,12 +44,23 @@ static void mxfp4_params(const struct grid_layout *l, float global, float min, f
     *scale = mx_scale(magnitude(min, max), 2);
 }
 
+/* The rule rounds up from 1.75 times a power of two; from this, it is the nearest power of two by ratio. */
+static float mxfp4_reach(const struct grid_layout *l)
+{
+    (void)l;
+    return 4.95f;
+}
+
+static const float mxfp4_factors[] = { 0.5f, 1.0f, 2.0f, 0 };
+
 const struct grid grid_mxfp4 = {
     .name = "mxfp4",
     .doc = "mxfp4 (E2M1; group 32, E8M0 scales)",
     .unit = 1,
     .accepts = mxfp4_accepts,
     .trial = mx_trial,
+    .reach = mxfp4_reach,
+    .factors = mxfp4_factors,
     .params = mxfp4_params,
     .round = float_round,
     .round_own = float_round_own,

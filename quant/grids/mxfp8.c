@@ -24,12 +24,23 @@ static void mxfp8_params(const struct grid_layout *l, float global, float min, f
     *scale = mx_scale(magnitude(min, max), 8);
 }
 
+/* The rule rounds up from 1.75 times a power of two; from this, it is the nearest power of two by ratio. */
+static float mxfp8_reach(const struct grid_layout *l)
+{
+    (void)l;
+    return 316.8f;
+}
+
+static const float mxfp8_factors[] = { 0.5f, 1.0f, 2.0f, 0 };
+
 const struct grid grid_mxfp8 = {
     .name = "mxfp8",
     .doc = "mxfp8 (E4M3; group 32, E8M0 scales)",
     .unit = 1,
     .accepts = mxfp8_accepts,
     .trial = mx_trial,
+    .reach = mxfp8_reach,
+    .factors = mxfp8_factors,
     .params = mxfp8_params,
     .round = float_round,
     .round_own = float_round_own,

@@ -48,6 +48,16 @@ static void nvfp4_trial(const struct grid_layout *l, struct grid_layout *out)
     out->param_dtype = out->value_dtype = l->scale_dtype;
 }
 
+static float nvfp4_reach(const struct grid_layout *l)
+{
+    (void)l;
+    return 6.0f;
+}
+
+/* E4M3 has eight steps in an octave. 1.5: the largest weight at 4 rather than 6 (arXiv:2512.02010). */
+static const float nvfp4_factors[] = { 0.6f,   0.65f, 0.7f,  0.75f, 0.8f,  0.85f, 0.9f, 0.95f, 1.0f, 1.06f,
+                                       1.125f, 1.19f, 1.25f, 1.31f, 1.37f, 1.44f, 1.5f, 1.6f,  0 };
+
 const struct grid grid_nvfp4 = {
     .name = "nvfp4",
     .doc = "nvfp4 (E2M1; tensor_group 16, E4M3 scales)",
@@ -55,6 +65,8 @@ const struct grid grid_nvfp4 = {
     .accepts = nvfp4_accepts,
     .global_scale = nvfp4_global,
     .trial = nvfp4_trial,
+    .reach = nvfp4_reach,
+    .factors = nvfp4_factors,
     .params = nvfp4_params,
     .round = float_round,
     .round_own = float_round_own,

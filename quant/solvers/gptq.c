@@ -190,6 +190,8 @@ static int gptq_solve(const struct solve_options *o, const struct factor *f, con
         job.n = f->k - job.from < BLOCK ? f->k - job.from : BLOCK;
         solve_block(&job);
     }
+    for (int64_t r = 0; o && o->row_loss && r < q->layout.rows; r++)
+        o->row_loss[r] = job.sums[r].peer;
     rc = finish(&job, weight_loss, res, e);
 done:
     mem_free(job.error);

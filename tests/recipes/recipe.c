@@ -30,7 +30,7 @@ static void parse_ok(const char *text, const struct recipe_args *a, struct recip
 static void both_grammars_give_the_same_recipe(void **state)
 {
     (void)state;
-    struct buf a = resolve("version: 1\nstages:\n  - gptq: {scheme: W4A16, ignore: lm_head}\n");
+    struct buf a = resolve("version: 1\nstages:\n  - gptq: {preset: none, scheme: W4A16, ignore: lm_head}\n");
     struct buf b =
         resolve("q_stage:\n  q_modifiers:\n    GPTQModifier: {scheme: w4a16, ignore: [lm_head]}\n");
     struct buf c = resolve(

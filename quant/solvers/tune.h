@@ -1,0 +1,34 @@
+/* tune.h - what surrounds GPTQ when a recipe asks for more than an observer's scales: a search for scales, scales fitted
+ * again to the codes, coordinate descent over codes. Inside quant/solvers; stages call tune_solve (solver.h). */
+#ifndef QP_QUANT_SOLVERS_TUNE_H
+#define QP_QUANT_SOLVERS_TUNE_H
+#include "quant/solvers/solve.h"
+
+enum {
+    CHUNK = 128,    /* columns that a product serves */
+    CHUNK_MAX = 256 /* the largest group that is searched with feedback or fitted inside a chunk */
+};
+/* chunk_columns - columns of a pass: whole groups, about CHUNK; cells wider than CHUNK_MAX: CHUNK. */
+int64_t chunk_columns(const struct grid_layout *l);
+/* scale_store - the storable scale nearest to s (> 0), or 0 when there is none. */
+float scale_store(const struct grid *grid, const struct grid_layout *l, float global, float s);
+
+/* scales_fit - q->scale, q->zero of every cell with the least sum of weight_j (q - w)^2 over candidates; weight NULL: 1
+ * each. Cells of one row only. */
+int scales_fit(const float *w, const float *weight, struct qtensor *q, struct err *e);
+/* feedback_fit - the scales around those in q whose greedy rounding inside their group, errors of the columns before
+ * absorbed, adds least to the loss. f: columns in natural order. Allocates 4 bytes a weight and a chunk of targets. */
+int feedback_fit(const struct factor *f, const float *w, struct qtensor *q, struct err *e);
+
+/* A matrix that is solved, and what it should be. */
+struct fitted_matrix {
+    const float *h;    /* [k, k], symmetric, damped */
+    const float *want; /* [rows, k] */
+    float *w;          /* [rows, k]: decoded values, always those of q */
+    struct qtensor *q;
+};
+enum sweep_moves { SWEEP_SCALES = 1, SWEEP_CODES = 2 };
+/* sweep - one pass over all groups: each group's scale to its least-squares value given all else (rounded to what can be
+ * stored), then each of its codes to the grid point with the least loss given all else. Never raises a row's loss. */
+int sweep(const struct fitted_matrix *m, int moves, struct err *e);
+#endif
