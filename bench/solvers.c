@@ -79,13 +79,14 @@ static double once(const struct run *r, const struct gram *g, const struct quant
 
 int main(int argc, char **argv)
 {
-    int64_t rows = argc > 1 ? atoll(argv[1]) : 4096, k = argc > 2 ? atoll(argv[2]) : 4096, n = 2 * k;
+    int64_t rows = argc > 1 ? strtoll(argv[1], NULL, 10) : 4096,
+            k = argc > 2 ? strtoll(argv[2], NULL, 10) : 4096, n = 2 * k;
     struct quant_args a;
     struct gram g;
     struct err e = { 0 };
-    int repeats = argc > 4 ? atoi(argv[4]) : 3;
+    int repeats = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 3;
     quant_args_default(&a);
-    a.num_bits = argc > 3 ? atoi(argv[3]) : 4;
+    a.num_bits = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 4;
     a.type = QUANT_INT;
     a.symmetric = true;
     a.strategy = STRATEGY_GROUP;
