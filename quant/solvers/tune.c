@@ -179,7 +179,7 @@ int tune_solve(const struct solve_options *o, const struct tune *t, const struct
     struct best b = { 0 };
     struct solve_options first = *o;
     int rc = -1;
-    if (rows_finite(w, q->layout.rows, q->layout.cols, e) || search(o, t, g, w, q, e))
+    if (rows_finite(w, q->layout.rows, q->layout.cols, q->layout.row0, e) || search(o, t, g, w, q, e))
         return -1;
     if (!o->refit && !o->sweeps)
         return gptq->solve(o, f, g, w, q, res, e);

@@ -548,7 +548,7 @@ static void a_replay_ends_where_the_walk_does_and_leaves_no_trace(void **state)
     bench_open(&b, "");
     assert_int_equal(go(&b, 0, WALK_TRUE, NULL, &want, &e), 0);
     struct walk_options o = { 0, "/tmp" };
-    struct walk_hooks h = { &a, again_wants, again_input, again_solve };
+    struct walk_hooks h = { .arg = &a, .wants = again_wants, .input = again_input, .solve = again_solve };
     a.w = walker_new(&b.m, &b.chunks, &o, &e);
     assert_non_null(a.w);
     for (int64_t i = 0; i <= b.m.n_blocks; i++) {
