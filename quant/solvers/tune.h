@@ -13,7 +13,7 @@ int64_t chunk_columns(const struct grid_layout *l);
 /* scale_store - the storable scale nearest to s (> 0), or 0 when there is none. */
 float scale_store(const struct grid *grid, const struct grid_layout *l, float global, float s);
 
-/* scales_fit - q->scale, q->zero of every cell with the least sum of weight_j (q - w)^2 over candidates; weight NULL: 1
+/* scales_fit - q->scale, q->zero of every cell with the least sum of weight_j |q - w|^2.5 over candidates; weight NULL: 1
  * each. Cells of one row only. */
 int scales_fit(const float *w, const float *weight, struct qtensor *q, struct err *e);
 /* feedback_fit - the scales around those in q whose greedy rounding inside their group, errors of the columns before
