@@ -27,6 +27,7 @@ output: {out}
 stages:
   - calibrate: {{ dataset: {ids}, sequence_length: {length}, sequential: {sequential} }}
   - GPTQModifier:
+      preset: none
       dampening_frac: {damp}
       actorder: {order}
       ignore: [lm_head]
