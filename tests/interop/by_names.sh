@@ -14,7 +14,7 @@ EOF
 for m in mixtral lfm2; do
     step "$m runs" "$qpipe" run "$work/r.yaml" --model $shared/$m --output "$work/$m"
     step "$m is a checkpoint" peer st_check "$work/$m"
-    step "$m decodes" peer ct_decode "$work/$m" --float32 --plain "$work/$m-plain"
+    step "$m decodes" peer ct_decode "$work/$m" --plain "$work/$m-plain"
     step "$m has the recorded errors" peer by_names $shared/$m "$work/$m-plain" "$work/$m"
 done
 finish

@@ -32,7 +32,7 @@ step "the quantized model is another one than the float one" peer same_logits "$
 # Smoothed: norms are saved with scales that the quantized matrices undo.
 for recipe in awq-w4a16-asym smoothquant-w8a8; do
     step "$recipe: run" "$qpipe" run examples/$recipe.yaml --set samples=16 --output "$work/$recipe" --force &&
-        step "$recipe: eval" to_file "$work/$recipe.eval" "$qpipe" eval "$work/$recipe" --tokens "$work/ids.json" --json --logits-out "$work/$recipe.safetensors" || continue
+        step "$recipe: eval of the weights alone" to_file "$work/$recipe.eval" "$qpipe" eval "$work/$recipe" --activations float --tokens "$work/ids.json" --json --logits-out "$work/$recipe.safetensors" || continue
     step "$recipe: compressed_tensors decodes every module" peer ct_decode "$work/$recipe" --plain "$work/$recipe-plain" &&
         step "$recipe: eval of the library's decoding" "$qpipe" eval "$work/$recipe-plain" --tokens "$work/ids.json" --logits-out "$work/$recipe-plain.safetensors" &&
         step "$recipe: qpipe decodes to the same weights: equal logits" peer same_logits "$work/$recipe-plain.safetensors" "$work/$recipe.safetensors" 0
