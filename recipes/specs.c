@@ -110,7 +110,7 @@ static const struct opt gptq_table[] = {
       .words = scale_searches,
       .flags = OPT_NATIVE,
       .doc =
-          "Scales: none, as the observer says; or searched for the least squared error (mse), weighted by E[x^2] (importance), or for GPTQ's own loss in each group (feedback)." },
+          "Scales: none, as the observer says; or searched for the least error to the power 2.5, columns alike (mse) or weighted by E[x^2] (importance), or for GPTQ's own loss in each group (feedback)." },
     { .name = "refit",
       .type = OPT_INT,
       .at = offsetof(struct S, refit),
