@@ -16,6 +16,7 @@ struct gram_tree {
     float *node[LEVELS + 1]; /* waiting nodes by level; NULL: none, or all zero */
     int full[LEVELS + 1];    /* 1: a node of this level waits */
     float *leaf;             /* growing; NULL: no chunk yet */
+    float *spare;            /* of a node that was joined: the next leaf, whose pages need not be mapped anew */
     int64_t leaf_index;      /* leaves closed so far */
     int64_t next_chunk;
     int keep_half;
@@ -52,7 +53,24 @@ static void add_row(void *arg, int64_t i)
         a->to[i * a->k + j] += a->from[i * a->k + j];
 }
 
-/* left + right into one of them; the other is freed unless it is the half that is kept. */
+static void zero_row(void *arg, int64_t i)
+{
+    const struct addition *a = arg;
+    memset(a->to + i * a->k, 0, (size_t)(i + 1) * sizeof *a->to); /* the lower triangle is all that is read */
+}
+
+static float *new_leaf(struct gram *g, struct err *e)
+{
+    struct gram_tree *t = g->tree;
+    if (!t->spare)
+        return mem_big(elems(g), sizeof *t->leaf, e);
+    struct addition a = { t->spare, NULL, g->k };
+    k_parallel(g->k, zero_row, &a);
+    t->spare = NULL;
+    return a.to;
+}
+
+/* left + right into one of them; the other is spare unless it is the half that is kept. */
 static float *join(struct gram *g, float *left, float *right)
 {
     if (!left || !right)
@@ -60,8 +78,10 @@ static float *join(struct gram *g, float *left, float *right)
     int kept = left == g->half;
     struct addition a = { kept ? right : left, kept ? left : right, g->k };
     k_parallel(g->k, add_row, &a);
-    if (!kept)
-        mem_free(right);
+    if (!kept) {
+        mem_free(g->tree->spare);
+        g->tree->spare = right;
+    }
     return a.to;
 }
 
@@ -98,7 +118,7 @@ int gram_add(struct gram *g, int64_t chunk, const float *x, int64_t rows, int64_
     while (t->leaf_index < leaf)
         close_leaf(g);
     if (!t->leaf)
-        t->leaf = mem_big(elems(g), sizeof *t->leaf, e);
+        t->leaf = new_leaf(g, e);
     if (!t->leaf)
         return err_while(e, "adding chunk %lld to the statistics of %lld inputs", (long long)chunk,
                          (long long)g->k);
@@ -116,6 +136,8 @@ int gram_finish(struct gram *g, struct err *e)
     BUG_ON(!t);
     while (t->leaf_index < GRAM_LEAVES)
         close_leaf(g);
+    mem_free(t->spare); /* before a copy is made */
+    t->spare = NULL;
     g->sum = t->node[LEVELS];
     t->node[LEVELS] = NULL;
     int whole = g->half && g->sum == g->half; /* nothing came behind the first half */
@@ -147,8 +169,10 @@ void gram_release(struct gram *g)
     for (int i = 0; t && i <= LEVELS; i++)
         if (t->node[i] != g->half)
             mem_free(t->node[i]);
-    if (t)
+    if (t) {
         mem_free(t->leaf);
+        mem_free(t->spare);
+    }
     mem_free(t);
     mem_free(g->sum);
     mem_free(g->half);
