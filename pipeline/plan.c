@@ -24,6 +24,38 @@ static int64_t solve_bytes(const struct job *j, const struct module_job *m)
     return m->solver->needs == NEED_GRAM ? 5 * n + 1024 * m->module->out + 5 * p : 5 * n + 5 * p;
 }
 
+static bool asymmetric(const struct job *j)
+{
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].scheme && j->module[i].solve.alpha > 0)
+            return true;
+    return false;
+}
+
+/* What GPTQ's options keep beside the Gram matrix and its factor: a damped Hessian, a factor in natural order, D. */
+static int64_t tune_squares(const struct module_job *m)
+{
+    const struct solve_options *o = &m->solve;
+    return (o->refit || o->sweeps) + (o->scale_search == SCALES_FEEDBACK) + (o->alpha > 0);
+}
+
+/* The same in matrices of floats: targets, what is kept of the best round, its error. */
+static int64_t tune_bytes(const struct module_job *m)
+{
+    int64_t n = m->module->out * m->module->in;
+    return m->solve.refit ? 9 * n : m->solve.sweeps ? 4 * n : 0;
+}
+
+/* Registers' row of the widest input that verify rounds before a product. */
+static int64_t rounded_floats(const struct job *j, int64_t length)
+{
+    int64_t widest = 0;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].scheme && j->module[i].scheme->has_input)
+            widest = max64(widest, j->module[i].module->in);
+    return widest * length;
+}
+
 static void module_cost(const struct module_job *m, struct plan_cost *c)
 {
     double rows = (double)m->module->out, k = (double)m->module->in;
@@ -57,15 +89,16 @@ static void group_costs(const struct job *j, struct plan_cost *c)
         if (!needs_gram(m))
             continue;
         int64_t k = m->module->in, square = 4 * k * k;
-        bool half = m->solve.damp_mode == DAMP_AUTO;
+        int64_t squares = max64(m->solve.damp_mode == DAMP_AUTO ? 4 : 2, 2 + tune_squares(m));
         if (leads_group(j, i)) {
             c->gram += (double)c->tokens * (double)k * (double)k;
             c->factor += (double)k * (double)k * (double)k / 3;
-            together = m->module->block == block && j->mode != WALK_TRUE ? together + (int64_t)gram_bytes(k)
-                                                                         : (int64_t)gram_bytes(k);
+            int64_t grown =
+                (int64_t)gram_bytes(k) + (m->solve.alpha > 0 ? 2 * square : 0); /* D and its leaf */
+            together = m->module->block == block && j->mode != WALK_TRUE ? together + grown : grown;
             block = m->module->block;
         }
-        c->work = max64(c->work, max64(together, square * (half ? 4 : 2) + solve_bytes(j, m) +
+        c->work = max64(c->work, max64(together, square * squares + solve_bytes(j, m) + tune_bytes(m) +
                                                      (j->mode == WALK_TRUE ? 0 : together - square)));
     }
     c->work = max64(c->work, solve);
@@ -82,10 +115,13 @@ static void walk_cost(const struct job *j, struct plan_cost *c)
         /* only the mode true stops between the groups of a block; the others carry the residual stream alone */
         live = max64(live, j->mode == WALK_TRUE ? model_live_floats(m, b) : m->hidden);
     }
-    int64_t want = 4 * live * c->tokens;
+    int walkers =
+        asymmetric(j) ? 2 : 1; /* the original model beside the one that changes; the budget is halved */
+    int64_t want = 4 * live * c->tokens * walkers;
     c->store = want < job_budget(j) ? want : job_budget(j);
     c->spill = want - c->store;
-    c->scratch = 4 * model_scratch_floats(m, length);
+    c->scratch = 4 * model_scratch_floats(m, length) * walkers;
+    c->block *= walkers;
 }
 
 static bool first_of_stage(const struct job *j, int64_t i)
@@ -147,7 +183,8 @@ static int64_t verify_cost(const struct job *j)
     int64_t budget = job_budget(j) / 2, store = 4 * live * tokens, plain = 4 * m->hidden * tokens;
     store = store < budget ? store : budget;
     plain = plain < budget ? plain : budget;
-    int64_t scratch = 8 * model_scratch_floats(m, length), scored = 48 * tokens + 8 * length * m->vocab;
+    int64_t scratch = 8 * model_scratch_floats(m, length) + 4 * rounded_floats(j, length),
+            scored = 48 * tokens + 8 * length * m->vocab;
     return scratch +
            max64(block + work + store + plain, 2 * model_block_bytes(m, m->n_blocks) + scored + 2 * plain);
 }

@@ -73,6 +73,7 @@ int ct_unpack(void *decoder, const char *module, struct qtensor *q, struct err *
 void ct_close(void *decoder);
 /* The group of a quantized module and its inputs, or NULL; the stored tensors; kv_cache_scheme or NULL. */
 const struct ct_group *ct_group_of(void *decoder, const char *module, int64_t *in);
+const struct ct_config *ct_config_of(void *decoder);
 const struct tensor_source *ct_stored(void *decoder);
 const struct quant_args *ct_cache_args(void *decoder);
 

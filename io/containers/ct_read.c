@@ -601,6 +601,8 @@ const struct ct_group *ct_group_of(void *decoder, const char *module, int64_t *i
     return m ? m->group : NULL;
 }
 
+const struct ct_config *ct_config_of(void *decoder) { return &((const struct ct *)decoder)->config; }
+
 const struct tensor_source *ct_stored(void *decoder) { return &((const struct ct *)decoder)->stored; }
 
 const struct quant_args *ct_cache_args(void *decoder)

@@ -21,11 +21,20 @@
 struct row {
     const char *mode, *budget;
     int samples, verify;
+    const char *gptq; /* its options */
 };
+#define W4 "scheme: W4A16"
 static const struct row rows[] = {
-    { "true", "2GiB", 16, 0 },  { "true", "0", 16, 0 },     { "true", "4MiB", 48, 0 },
-    { "block", "2GiB", 16, 0 }, { "false", "2GiB", 16, 0 }, { "true", "2GiB", 48, 1 },
-    { "true", "1MiB", 8, 1 },
+    { "true", "2GiB", 16, 0, W4 },
+    { "true", "0", 16, 0, W4 },
+    { "true", "4MiB", 48, 0, W4 },
+    { "block", "2GiB", 16, 0, W4 },
+    { "false", "2GiB", 16, 0, W4 },
+    { "true", "2GiB", 48, 1, W4 },
+    { "true", "1MiB", 8, 1, W4 },
+    { "true", "2GiB", 16, 0, W4 ", preset: none" },
+    { "true", "2GiB", 16, 0, W4 ", preset: none, calibration: asymmetric" },
+    { "true", "2GiB", 4, 0, W4 ", preset: best, sweeps: 1" },
 };
 
 static void write_recipe(const struct row *r, struct buf *out)
@@ -35,8 +44,8 @@ static void write_recipe(const struct row *r, struct buf *out)
         out, &e,
         "version: 1\nmodel: %s/examples/tiny\nstages:\n"
         "  - calibrate: {dataset: %s/examples/tiny/calib.jsonl, samples: %d, sequence_length: 256, sequential: %s, activation_budget: %s}\n"
-        "  - GPTQModifier: {scheme: W4A16, ignore: [lm_head]}\n",
-        QP_SOURCE_DIR, QP_SOURCE_DIR, r->samples, r->mode, r->budget);
+        "  - GPTQModifier: {%s, ignore: [lm_head]}\n",
+        QP_SOURCE_DIR, QP_SOURCE_DIR, r->samples, r->mode, r->budget, r->gptq);
     if (r->verify)
         buf_printf(out, &e,
                    "  - verify: {dataset: %s/examples/tiny/heldout.txt, samples: 8, sequence_length: 256}\n",
@@ -59,8 +68,8 @@ static int run_row(const struct row *r, const char *dir)
         return 2;
     }
     double planned = (double)report.cost.peak, found = (double)mem_use().peak;
-    printf("sequential %-5s budget %-5s samples %2d verify %d: planned %.2f MiB, peak %.2f MiB\n", r->mode,
-           r->budget, r->samples, r->verify, planned / 0x1p20, found / 0x1p20);
+    printf("sequential %-5s budget %-5s samples %2d verify %d %s: planned %.2f MiB, peak %.2f MiB\n", r->mode,
+           r->budget, r->samples, r->verify, r->gptq, planned / 0x1p20, found / 0x1p20);
     fflush(stdout);
     return found > 1.15 * planned || found < planned / 1.15;
 }

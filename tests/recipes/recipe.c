@@ -292,6 +292,67 @@ static void a_preset_in_a_group_yields_to_the_groups_own_parts(void **state)
     recipe_release(&r);
 }
 
+/* GPTQModifier's options of a text whose one stage they are. */
+static struct gptq_options gptq_of(const char *text)
+{
+    struct recipe r;
+    parse_ok(text, NULL, &r);
+    struct gptq_options o = *(const struct gptq_options *)stage(&r, "GPTQModifier")->options;
+    recipe_release(&r);
+    o.batched_quantization = NULL; /* was the recipe's */
+    return o;
+}
+
+static void what_a_recipe_says_beside_a_preset_wins(void **state)
+{
+    (void)state;
+    enum { NONE, MSE, IMPORTANCE, FEEDBACK }; /* words of scale_search */
+    static const struct {
+        const char *text;
+        int preset, search, sweeps, damping, calibration;
+    } rows[] = {
+        { "scheme: W4A16", PRESET_FAST, IMPORTANCE, 0, 2, 0 },
+        { "scheme: W4A16, preset: none", PRESET_NONE, NONE, 0, 0, 0 },
+        { "scheme: W4A16, preset: best", PRESET_BEST, FEEDBACK, 3, 2, 1 },
+        { "scheme: W4A16, preset: best, scale_search: mse", PRESET_BEST, MSE, 3, 2, 1 },
+        { "scheme: W4A16, preset: best, sweeps: 1, calibration: symmetric", PRESET_BEST, FEEDBACK, 1, 2, 0 },
+        { "scheme: W4A16, preset: fast, dampening_frac: 0.02", PRESET_FAST, IMPORTANCE, 0, 0, 0 },
+        /* whoever names an observer wants its scales */
+        { "scheme: W4A16, preset: best, weight_observer: mse", PRESET_BEST, NONE, 3, 2, 1 },
+        { "preset: fast, config_groups: {a: {targets: [Linear], weights: {num_bits: 4, group_size: 128, "
+          "observer: mse}}}",
+          PRESET_FAST, NONE, 0, 2, 0 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[300];
+        snprintf(text, sizeof text, "version: 1\nstages:\n  - gptq: {%s}\n", rows[i].text);
+        struct gptq_options o = gptq_of(text);
+        printf("%s\n", rows[i].text);
+        assert_int_equal(o.preset, rows[i].preset);
+        assert_int_equal(o.scale_search, rows[i].search);
+        assert_int_equal(o.sweeps, rows[i].sweeps);
+        assert_int_equal(o.damping, rows[i].damping);
+        assert_int_equal(o.calibration, rows[i].calibration);
+        struct buf b = resolve(text); /* and means the same when it is read again */
+        buf_release(&b);
+    }
+    struct gptq_options peer = gptq_of("q_stage:\n  q_modifiers:\n    GPTQModifier: {scheme: W4A16}\n");
+    assert_int_equal(peer.preset, PRESET_NONE);
+    assert_int_equal(peer.scale_search, NONE);
+    assert_int_equal(peer.damping, 0);
+}
+
+static void an_unknown_preset_names_the_nearest(void **state)
+{
+    (void)state;
+    struct recipe r;
+    struct err e = { 0 };
+    assert_int_equal(parse("version: 1\nstages:\n  - gptq: {scheme: W4A16, preset: bets}\n", &r, &e), -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_non_null(strstr(error_text(&e), "3:35: preset: found 'bets'"));
+    assert_non_null(strstr(error_text(&e), "did you mean 'best'?"));
+}
+
 static void examples_resolve_to_themselves(void **state)
 {
     (void)state;
@@ -346,6 +407,8 @@ int main(void)
         cmocka_unit_test(unbuilt_modifiers_are_read_and_refused_by_name),
         cmocka_unit_test(every_preset_resolves_to_itself),
         cmocka_unit_test(a_preset_in_a_group_yields_to_the_groups_own_parts),
+        cmocka_unit_test(what_a_recipe_says_beside_a_preset_wins),
+        cmocka_unit_test(an_unknown_preset_names_the_nearest),
         cmocka_unit_test(examples_resolve_to_themselves),
         cmocka_unit_test(a_file_that_is_not_there_is_an_io_error),
     };
