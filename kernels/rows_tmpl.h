@@ -3,10 +3,10 @@
  * Tails never pad a sum: f_first and d_first keep the old lanes where the row has ended. */
 #ifndef QP_KERNELS_ROWS_TMPL_H
 #define QP_KERNELS_ROWS_TMPL_H
-#include <string.h>
 #include "kernels/coefs.h"
 #include "kernels/dispatch.h"
 #include "kernels/math.h"
+#include <string.h>
 
 /* ---- lanes to one number: 16 -> 8 -> 4 -> 2 -> 1 ---- */
 static float f_fold(vf a)
