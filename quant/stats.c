@@ -16,8 +16,8 @@ struct gram_tree {
     float *node[LEVELS + 1]; /* waiting nodes by level; NULL: none, or all zero */
     int full[LEVELS + 1];    /* 1: a node of this level waits */
     float *leaf;             /* growing; NULL: no chunk yet */
-    float *spare;            /* of a node that was joined: the next leaf, whose pages need not be mapped anew */
-    int64_t leaf_index;      /* leaves closed so far */
+    float *spare;       /* of a node that was joined: the next leaf, whose pages need not be mapped anew */
+    int64_t leaf_index; /* leaves closed so far */
     int64_t next_chunk;
     int keep_half;
 };

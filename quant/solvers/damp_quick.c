@@ -1,9 +1,10 @@
-/* damp_quick.c - the two-fold choice of damping for an eighth of the work. What damping a matrix needs follows from the
+/* damp_quick.c - the choice of damping by held-out tokens for a sixteenth of the work of damp.c: solved on one half, scored
+ * on the other, one way only. What damping a matrix needs follows from the
  * spectrum of H and from tokens per column. Every second column on half of the tokens has as many tokens a column as the
  * whole problem, and its factors cost an eighth. Its rounding errors are those of plain 4-bit channels on a few rows:
  * the choice hardly depends on the grid. Fractions are tried from 0.03 outwards until both neighbours are worse.
  *
- * Cost: 6 to 14 factorizations of (k/2)^3/3 and as many solves and scores of 64 rows a matrix. Memory: three matrices
+ * Cost: 3 to 7 factorizations of (k/2)^3/3 and as many solves and scores of 64 rows a matrix. Memory: three matrices
  * of (k/2)^2. */
 #include "base/mem.h"
 #include "kernels/kernels.h"
@@ -74,7 +75,7 @@ static int check_init(struct check *c, const struct gram *g, const float *const 
     return o->fit(&p, c->w, NULL, &c->q, e);
 }
 
-/* Summed held-out loss of fraction i, once; infinite where a half can not be factored or solved with it. */
+/* Held-out loss of fraction i, once; infinite where the first half can not be factored or solved with it. */
 static int try_fraction(struct check *c, int i, struct err *e)
 {
     int64_t rows = c->q.layout.rows, k = c->q.layout.cols;
@@ -82,22 +83,19 @@ static int try_fraction(struct check *c, int i, struct err *e)
     if (c->tried[i])
         return 0;
     c->tried[i] = true;
-    c->loss[i] = 0;
-    for (int side = 0; side < 2; side++) {
-        struct factor f;
-        struct err why = { 0 };
-        memcpy(c->solved, c->w, (size_t)(rows * k) * sizeof *c->w);
-        int rc = factor_init(&f, &c->half[side], c->order, fractions[i], &why) ||
-                 solver_find("gptq")->solve(&o, &f, NULL, c->solved, &c->q, NULL, &why);
-        factor_release(&f);
-        if (rc && why.code != ERR_INPUT) {
-            *e = why;
-            return -1;
-        }
-        for (int64_t j = 0; j < rows * k; j++)
-            c->error[j] = c->w[j] - c->solved[j];
-        c->loss[i] += rc ? (double)INFINITY : weighted_error(&c->half[1 - side], c->error, rows);
+    struct factor f;
+    struct err why = { 0 };
+    memcpy(c->solved, c->w, (size_t)(rows * k) * sizeof *c->w);
+    int rc = factor_init(&f, &c->half[0], c->order, fractions[i], &why) ||
+             solver_find("gptq")->solve(&o, &f, NULL, c->solved, &c->q, NULL, &why);
+    factor_release(&f);
+    if (rc && why.code != ERR_INPUT) {
+        *e = why;
+        return -1;
     }
+    for (int64_t j = 0; j < rows * k; j++)
+        c->error[j] = c->w[j] - c->solved[j];
+    c->loss[i] = rc ? (double)INFINITY : weighted_error(&c->half[1], c->error, rows);
     return 0;
 }
 
@@ -120,8 +118,7 @@ static int descend(struct check *c, double *frac, struct err *e)
         at = down;
     }
     if (!isfinite(c->loss[at]))
-        return err_set(e, ERR_INPUT,
-                       "no dampening from %g to %g can factor both halves of the calibration tokens",
+        return err_set(e, ERR_INPUT, "no dampening from %g to %g can factor half of the calibration tokens",
                        fractions[0], fractions[FRACTIONS - 1]);
     *frac = fractions[at];
     return 0;
