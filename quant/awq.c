@@ -317,7 +317,7 @@ static int run(struct search *s, struct state *t, struct awq_result *res, struct
     int64_t lead = (s->n_units + LEAD - 1) / LEAD;
     for (int c = 0; c < n; c++) {
         t[c] = (struct state){ 0, c, false };
-        go_on(s, &t[c], 0, c ? lead : s->n_units, INFINITY);
+        go_on(s, &t[c], 0, c ? lead : s->n_units, (double)INFINITY);
         t[c].loss = t[c].loss == t[c].loss ? t[c].loss : (double)INFINITY;
     }
     struct state best = t[0];

@@ -335,7 +335,7 @@ static void scales_within(const char *name, const char *out_dir, const char *nor
 static void choice_as_the_peer(const struct json *mine, const struct json *theirs)
 {
     const struct json *losses = json_get(theirs, "losses");
-    double best = INFINITY, second = INFINITY, a, b;
+    double best = (double)INFINITY, second = (double)INFINITY, a, b = 0;
     for (size_t i = 0; i < json_len(losses); i++) {
         assert_true(json_num(json_item(losses, i), &a));
         second = a < best ? best : a < second ? a : second;

@@ -96,7 +96,7 @@ static void mse_finds_the_range_with_the_least_error(void **state)
         assert_int_equal(act_observer_init(&o, &a, DT_F32, 1, &e), 0);
         assert_int_equal(act_observer_add(&o, data[1], ROWS, COLS, LD, &e), 0);
         float lo, hi;
-        double best = INFINITY, taken = INFINITY;
+        double best = (double)INFINITY, taken = (double)INFINITY;
         extremes(1, 0, COLS, &lo, &hi);
         for (int i = 0; i < 60; i++) {
             float p = (float)(1 - i / 100.0), s;
