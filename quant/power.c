@@ -1,23 +1,10 @@
 /* power.c - x^norm for the error of a scale search, in loops that a compiler turns into vector code. Not a libm: the
  * argument is >= 0, and one part in a million is enough to rank candidates. */
+#include "base/minifloat.h"
 #include "quant/grids/round.h"
 #include "quant/inner.h"
 #include <math.h>
 #include <string.h>
-
-static inline uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-static inline float float_of(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
 
 /* A power in (0, 1) as high + low, so that high * exponent is exact. */
 struct fraction {

@@ -59,6 +59,11 @@ static int fill(struct job *j, int index, struct module_job *m, struct err *e)
 static int plan(struct job *j, int index, struct err *e)
 {
     const struct gptq_options *o = j->recipe->stage[index].options;
+    if (!o->calibration && o->alpha < 1) {
+        err_at(e, ERR_INPUT, j->recipe->stage[index].at,
+               "alpha: found %g, which means nothing with calibration: symmetric", o->alpha);
+        return err_hint(e, "say calibration: asymmetric, or leave alpha out");
+    }
     if (o->calibration && j->mode == WALK_FALSE &&
         job_note(j, e,
                  "calibration is symmetric: with `sequential: false`, inputs are the original model's own"))

@@ -33,6 +33,9 @@ printf 'version: 1\nstages:\n  - GPTQModifier: {scheme: W4A16, targets: [Linear,
 run 2 "a target that matches nothing" "$qpipe" plan "$work/r.yaml" --model "$tiny" --dataset "$tiny/calib.jsonl"
 ok "is named" says err "re:.*nothing"
 run 0 "unless that is allowed" "$qpipe" plan "$work/r.yaml" --model "$tiny" --dataset "$tiny/calib.jsonl" --allow-unmatched
+printf 'version: 1\nstages:\n  - GPTQModifier: {scheme: W4A16, ignore: [lm_head], alpha: 0.5}\n' >"$work/r.yaml"
+run 2 "alpha without asymmetric calibration" "$qpipe" plan "$work/r.yaml" --model "$tiny" --dataset "$tiny/calib.jsonl" --output "$work/o"
+ok "says what to do" says err "say calibration: asymmetric, or leave alpha out"
 printf 'version: 1\nstages:\n  - GPTQModifier: {targets: [Linear], ignore: [lm_head], config_groups: {a: {targets: [Linear], weights: {num_bits: 4, strategy: group, group_size: 96}}}}\n' >"$work/r.yaml"
 printf 'version: 1\nthreads: 3\nstages:\n  - QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}\n' >"$work/t.yaml"
 run 0 "a recipe that says threads: 3" "$qpipe" plan "$work/t.yaml" --model "$tiny" --log-level debug
