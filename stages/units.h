@@ -1,0 +1,27 @@
+/* units.h - a unit is a piece of a run that is done once, whatever happens to the process: the tensors that the saver was given
+ * between unit_begin and unit_end, and a few bytes of numbers, under a key ("module/model.layers.0.mlp.up_proj"). Units are
+ * written to the journal in the order in which they end; a run that goes on takes them instead of computing them again,
+ * on any number of ranks. One unit at a time, by the main thread of a rank. */
+#ifndef QP_STAGES_UNITS_H
+#define QP_STAGES_UNITS_H
+#include "base/tensor.h"
+#include "stages/job.h"
+
+int unit_begin(struct job *j, const char *key, struct err *e);
+/* unit_end - the unit is complete: value [n] is kept with its tensors. Committed to disk at the latest when a second has
+ * passed since the last commit, and by unit_commit. */
+int unit_end(struct job *j, const void *value, size_t n, struct err *e);
+int unit_commit(struct job *j, struct err *e);
+/* unit_done - a unit of this key was ended, by this run or an earlier one, on this rank or (after units_refresh) another. */
+bool unit_done(const struct job *j, const char *key);
+/* unit_take - its tensors go to this rank's saver (by place, nothing is copied), its value to value [n]. ERR_INPUT when the
+ * stored bytes are not what the record says (digest, length). Taking a unit again, or one that this rank made, only reads the
+ * value. */
+int unit_take(struct job *j, const char *key, void *value, size_t n, struct err *e);
+/* unit_tensor - the stored bytes of one tensor of a unit that this saver has; valid while the saver is. */
+int unit_tensor(const struct job *j, const char *name, struct tensor_view *out, struct err *e);
+/* unit_weights - w [out, in]: the decoded weights of a module whose unit this saver has, bit for bit as the solver left them. */
+int unit_weights(const struct job *j, const struct module_job *m, float *w, struct err *e);
+/* units_refresh - what other ranks have committed: call behind a barrier that follows their unit_commit. */
+int units_refresh(struct job *j, struct err *e);
+#endif
