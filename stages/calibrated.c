@@ -100,7 +100,7 @@ static int pair(void *arg, const struct walk_group *g, int64_t chunk, const floa
         return 0;
     BUG_ON(g->index >= BLOCK_CROSSES);
     struct cross *c = &p->cross[g->index];
-    if (!c->k && cross_init(c, g->k, p->j->data.n, e))
+    if (!c->k && cross_init(c, g->k, p->j->data.n, &links_none, e))
         return -1;
     return cross_add(c, chunk, x, x0, rows, ldx, e);
 }
@@ -199,7 +199,7 @@ static int solve(void *arg, const struct walk_group *g, struct err *e)
     struct cross *cross = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
     int rc = gram ? gram_finish(gram, e) : 0;
     if (cross && cross->k)
-        cross_finish(cross);
+        rc = cross_finish(cross, &links_none, (const bool[]){ true }, e);
     if (rc)
         err_while(e, "summing the inputs of %s", g->module[0]->name);
     else
