@@ -130,6 +130,7 @@ int job_plan(const struct recipe *r, bool allow_unmatched, struct job *out, stru
 {
     memset(out, 0, sizeof *out);
     out->recipe = r;
+    out->comm = comm_world();
     out->allow_unmatched = allow_unmatched;
     for (size_t i = 0; i < r->notes.n; i++)
         if (job_note(out, e, "%s", r->notes.v[i]))

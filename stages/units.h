@@ -22,6 +22,10 @@ int unit_take(struct job *j, const char *key, void *value, size_t n, struct err 
 int unit_tensor(const struct job *j, const char *name, struct tensor_view *out, struct err *e);
 /* unit_weights - w [out, in]: the decoded weights of a module whose unit this saver has, bit for bit as the solver left them. */
 int unit_weights(const struct job *j, const struct module_job *m, float *w, struct err *e);
+/* The unit of a module: key "module/NAME", value its result. module_unit_done: there is one. */
+int module_unit_begin(struct job *j, const struct module_job *m, struct err *e);
+bool module_unit_done(const struct job *j, const struct module_job *m);
+int module_unit_take(struct job *j, struct module_job *m, struct err *e);
 /* units_refresh - what other ranks have committed: call behind a barrier that follows their unit_commit. */
 int units_refresh(struct job *j, struct err *e);
 #endif
