@@ -67,7 +67,7 @@ bool group_asymmetric(const struct job *j, const struct walk_group *g)
 
 static void share_out(struct work *w)
 {
-    double cost[8];
+    double cost[8] = { 0 };
     int owner[8], open[8], n = 0;
     for (int i = 0; i < w->g->n; i++) {
         struct module_job *m = group_planned(w->j, w->g, i);

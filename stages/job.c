@@ -1,4 +1,5 @@
 /* job.c - the plan of a run, stage after stage. */
+#include "cluster/comm.h"
 #include "stages/activations.h"
 
 #include "base/mem.h"
