@@ -7,7 +7,7 @@
 
 struct cli {
     /* recipes */
-    char *model, *dataset, *output, *seed;
+    char *model, *dataset, *output, *seed, *variant;
     struct strs set;
     bool allow_unmatched, force;
     /* text */
@@ -47,6 +47,11 @@ int print_text(const struct buf *b, struct err *e);
 #define CLI_JSON                                                                                  \
     {                                                                                             \
         .name = "json", .type = OPT_BOOL, .at = CLI_AT(json), .doc = "Results as JSON on stdout." \
+    }
+#define CLI_VARIANT                                                                 \
+    {                                                                               \
+        .name = "variant", .type = OPT_STR, .at = CLI_AT(variant),                  \
+        .doc = "Name of one of the recipe's `variants`; its values beat the vars'." \
     }
 #define CLI_RECIPE_ROWS                                                                 \
     { .name = "model",                                                                  \
