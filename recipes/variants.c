@@ -29,8 +29,8 @@ static struct var *find(struct var *v, size_t n, const char *name)
 
 static int unknown(const struct node *key, const char *variant, const struct var *v, size_t n, struct err *e)
 {
-    err_at(e, ERR_INPUT, key->at, "variants: found '%.80s' in '%s', expected a name of the recipe's vars:",
-           key->text, variant);
+    err_at(e, ERR_INPUT, key->at,
+           "variants: found '%.80s' in '%s', expected a name of the recipe's vars:", key->text, variant);
     const char *near = n ? str_nearest(key->text, &v->name, n, sizeof *v) : NULL;
     return near ? err_hint(e, "did you mean '%s'?", near)
                 : err_hint(e, "add it to vars: with the value that holds where a variant says nothing");
@@ -54,8 +54,9 @@ static int check_set(const struct node *key, const struct node *set, struct var 
     if (node_is_null(set))
         return 0;
     if (set->kind != NODE_MAP)
-        return err_at(e, ERR_INPUT, set->at, "variants: found %s for '%s', expected a mapping of vars to values",
-                      node_what(set), key->text);
+        return err_at(e, ERR_INPUT, set->at,
+                      "variants: found %s for '%s', expected a mapping of vars to values", node_what(set),
+                      key->text);
     for (size_t i = 0; i < set->n; i++)
         if (check_value(set->item[i], set->key[i]->text, key->text, e) ||
             (!find(v, n, set->key[i]->text) && unknown(set->key[i], key->text, v, n, e)))

@@ -39,8 +39,9 @@ static void a_variant_is_the_recipe_with_its_values_in_vars(void **state)
 {
     (void)state;
     const struct var eight = { "bits", "8" };
-    const struct recipe_args w8 = { .variant = "w8" },
-                             same = { .variant = "base", .output = "folder/out/tiny-w8", .set = &eight, .n_set = 1 };
+    const struct recipe_args w8 = { .variant = "w8" }, same = {
+        .variant = "base", .output = "folder/out/tiny-w8", .set = &eight, .n_set = 1
+    };
     struct buf a = resolved(text, &w8), b = resolved(text, &same);
     assert_string_equal(a.p, b.p);
     assert_non_null(strstr(a.p, "W8A16"));
@@ -69,8 +70,9 @@ static void outputs_are_kept_apart(void **state)
     out = resolved(text, &given); /* a path of the command line is taken as it is */
     assert_non_null(strstr(out.p, "\"here\""));
     buf_release(&out);
-    out = resolved("version: 1\nmodel: m\noutput: all/${variant}/x\nvariants: { a: , b: }\nstages: [ rtn: { scheme: W8A16 } ]\n",
-                   &(struct recipe_args){ .variant = "b" });
+    out = resolved(
+        "version: 1\nmodel: m\noutput: all/${variant}/x\nvariants: { a: , b: }\nstages: [ rtn: { scheme: W8A16 } ]\n",
+        &(struct recipe_args){ .variant = "b" });
     assert_non_null(strstr(out.p, "\"folder/all/b/x\""));
     buf_release(&out);
 }
@@ -78,8 +80,9 @@ static void outputs_are_kept_apart(void **state)
 static void a_name_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
-    assert_string_equal(fails(text, &(struct recipe_args){ .variant = "w9" }),
-                        "--variant: found 'w9', expected a name of the recipe's variants:\nhint: did you mean 'w8'?\n");
+    assert_string_equal(
+        fails(text, &(struct recipe_args){ .variant = "w9" }),
+        "--variant: found 'w9', expected a name of the recipe's variants:\nhint: did you mean 'w8'?\n");
     assert_string_equal(
         fails("version: 1\nstages: [ rtn: { scheme: W8A16 } ]\n", &(struct recipe_args){ .variant = "a" }),
         "--variant: found 'a', expected a name of the recipe's variants:\nhint: the recipe has 0 variants\n");
