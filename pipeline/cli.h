@@ -5,6 +5,15 @@
 #include "base/opt.h"
 #include "recipes/recipe.h"
 
+/* What `qpipe submit` asks of a scheduler. */
+struct cli_batch {
+    int scheduler, launcher; /* index into batch_words; enum launcher */
+    int64_t nodes, ranks, memory, parallel;
+    char *time, *warn, *chain, *partition, *account, *parallel_env, *name;
+    double rate, margin;
+    struct strs line, setup, variants;
+    bool dry_run, requeue;
+};
 struct cli {
     /* recipes */
     char *model, *dataset, *output, *seed, *variant;
@@ -21,6 +30,9 @@ struct cli {
     char *kernels, *completion, *cache_budget;
     int64_t activation_budget;
     int activations; /* enum simulate */
+    struct cli_batch batch;
+    bool watch;
+    int64_t interval; /* seconds between two looks */
     /* words that are no options */
     struct strs word;
 };
