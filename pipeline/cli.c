@@ -133,7 +133,7 @@ int cli_recipe(const struct cli *c, struct recipe *out, struct err *e)
         mem_free(name);
     }
     if (!rc) {
-        struct recipe_args a = { c->model, c->dataset, c->output, c->seed, v, c->set.n };
+        struct recipe_args a = { c->model, c->dataset, c->output, c->seed, v, c->set.n, c->variant };
         rc = recipe_read(c->word.v[0], &a, out, e);
     }
     strs_release(&names);

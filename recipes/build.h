@@ -32,7 +32,7 @@ struct head {
     char *model, *output, *dialect;
     int math; /* index into math_words */
     int64_t version, seed, threads;
-    const struct node *vars, *stages, *serve;
+    const struct node *vars, *variants, *stages, *serve;
 };
 /* serve_read - n: its mapping, or NULL. */
 int serve_read(const struct node *n, struct serve_options *out, struct err *e);

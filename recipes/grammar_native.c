@@ -43,6 +43,10 @@ const struct opt head_options[] = {
       .type = OPT_NODE,
       .at = AT(vars),
       .doc = "Names for ${name} in values; --set changes them." },
+    { .name = "variants",
+      .type = OPT_NODE,
+      .at = AT(variants),
+      .doc = "Named sets of values for vars; --variant takes one." },
     { .name = "stages", .type = OPT_NODE, .at = AT(stages), .doc = "What happens, in order." },
     { .name = NULL },
 };

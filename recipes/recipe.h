@@ -18,6 +18,7 @@ struct recipe_args { /* from the command line; NULL: not given */
     const char *model, *dataset, *output, *seed;
     const struct var *set;
     size_t n_set;
+    const char *variant; /* one of the recipe's `variants:` */
 };
 struct recipe {
     char *path;
@@ -41,6 +42,9 @@ int recipe_read(const char *path, const struct recipe_args *args, struct recipe 
 int recipe_parse(const char *text, size_t n, const char *path, const struct recipe_args *args,
                  struct recipe *out, struct err *e);
 void recipe_release(struct recipe *r);
+/* recipe_variants - adds the names of a file's `variants:`, in its order; none is no error. What they hold is checked when one
+ * of them is read. */
+int recipe_variants(const char *path, struct strs *out, struct err *e);
 /* recipe_refuse - ERR_UNBUILT for the first stage that this version can not run, naming those that it can. */
 int recipe_refuse(const struct recipe *r, struct err *e);
 /* recipe_resolved - the whole recipe as a native YAML file, deterministic, nothing left to defaults: parsing it gives

@@ -10,6 +10,7 @@
 
 static const struct opt run_options[] = {
     CLI_RECIPE_ROWS,
+    CLI_VARIANT,
     { .name = "force",
       .type = OPT_BOOL,
       .at = CLI_AT(force),
@@ -17,7 +18,7 @@ static const struct opt run_options[] = {
     CLI_JSON,
     { .name = NULL },
 };
-static const struct opt plan_options[] = { CLI_RECIPE_ROWS, CLI_JSON, { .name = NULL } };
+static const struct opt plan_options[] = { CLI_RECIPE_ROWS, CLI_VARIANT, CLI_JSON, { .name = NULL } };
 
 static void say_notes(const struct job *j)
 {
