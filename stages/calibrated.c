@@ -17,7 +17,8 @@ enum { BLOCK_CROSSES = 64 };
 struct pass {
     struct job *j;
     struct links links;
-    struct span chunks;                /* this rank's */
+    struct span chunks; /* this rank's */
+    struct span blocks; /* the same: all of them, but with sharding: layers */
     struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
     struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
@@ -26,7 +27,7 @@ struct pass {
 static bool wants(void *arg, const struct walk_group *g)
 {
     const struct pass *p = arg;
-    for (int i = 0; i < g->n; i++)
+    for (int i = 0; i < g->n && g->block >= p->blocks.first && g->block < p->blocks.end; i++)
         if (group_planned(p->j, g, i))
             return true;
     return false;
@@ -124,19 +125,28 @@ static int cache(void *arg, int64_t block, int64_t chunk, const float *k, const 
     return cache_input(p->j, block, chunk + p->chunks.first, k, v, rows, width, e);
 }
 
+/* Blocks that are walked: the head's only when it is quantized. */
+static int64_t count_blocks(const struct job *j)
+{
+    bool head = false;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
+    return j->load.model.n_blocks + head;
+}
+
 static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
 {
     struct job *j = p->j;
     struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve, .pair = pair };
     hooks.cache = j->kv_cache ? cache : NULL;
-    bool head = false;
-    for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
-    int64_t n = j->load.model.n_blocks + head;
-    progress_start("quantize", n, "blocks");
+    progress_start("quantize", p->blocks.end, "blocks");
     int rc = 0;
-    for (int64_t b = 0; !rc && b < n; b++) {
-        rc = walker_block(w, b, j->mode, &hooks, e) || cache_save(j, b, e) || unit_commit(j, e) ? -1 : 0;
+    for (int64_t b = 0; !rc && b < p->blocks.end; b++) {
+        bool own = b >= p->blocks.first;
+        rc = walker_block(w, b, j->mode, own ? &hooks : NULL, e) || (own && cache_save(j, b, e)) ||
+                     unit_commit(j, e)
+                 ? -1
+                 : 0;
         rc = rc ? rc : comm_agree(j->comm, 0, e); /* a signal that one of us got stops all of us here */
         if (!rc)
             progress_at(b + 1, NULL);
@@ -169,19 +179,20 @@ static void pass_release(struct pass *p)
     mem_free(p->gram);
 }
 
-int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
+static int walk(struct job *j, struct span blocks, const char *spill_dir, struct err *e)
 {
-    struct pass p = { .j = j, .links = ranks_links(j->comm), .chunks = ranks_chunks(j->comm, j->data.n) };
+    struct pass p = { .j = j,
+                      .links = ranks_links(j->comm),
+                      .chunks = ranks_chunks(j->comm, j->data.n),
+                      .blocks = blocks };
     struct chunks c = own_chunks(j, p.chunks);
     bool two = any_asymmetric(j);
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (two ? 2 : 1),
                               .spill_dir = spill_dir };
-    for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        j->module[i].restored = j->module[i].scheme && module_unit_done(j, &j->module[i]);
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
     struct walker *original = w && two ? walker_new(&j->load.model, &c, &o, e) : NULL;
     int rc = comm_agree(j->comm, w && (original || !two) ? 0 : -1, e);
-    if (original)
+    if (!rc && original)
         walker_beside(w, original);
     if (!rc)
         rc = walk_blocks(&p, w, e);
@@ -192,4 +203,82 @@ int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
     walker_free(original);
     pass_release(&p);
     return rc;
+}
+
+/* What a rank knows of a module at the end of its walk. */
+struct outcome {
+    bool done;
+    struct module_result result;
+};
+
+static int share_outcomes(struct job *j, const int *owner_of_block, struct err *e)
+{
+    int64_t n = j->load.model.n_modules;
+    struct outcome *o = mem_array((size_t)n, sizeof *o, e);
+    int *owner = mem_array((size_t)n, sizeof *owner, e);
+    int rc = o && owner ? 0 : -1;
+    for (int64_t i = 0; !rc && i < n; i++) {
+        int64_t block = j->module[i].module->block;
+        owner[i] = block < 0 ? 0 : owner_of_block[block];
+        o[i] = (struct outcome){ j->module[i].done, j->module[i].result };
+    }
+    if (!rc)
+        rc = comm_share(j->comm, o, sizeof *o, n, owner, e);
+    for (int64_t i = 0; !rc && i < n; i++) {
+        j->module[i].done = o[i].done;
+        j->module[i].result = o[i].result;
+    }
+    mem_free(o);
+    mem_free(owner);
+    return rc;
+}
+
+/* FLOP of what is done to a block beside its forward pass. */
+static double block_cost(const struct job *j, int64_t block)
+{
+    double sum = 1;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        const struct module_job *m = &j->module[i];
+        double k = (double)m->module->in;
+        if (m->scheme && m->module->block == block && m->solver->needs == NEED_GRAM)
+            sum += (double)m->module->out * k * k + (double)j->data.tokens * k * k;
+    }
+    return sum;
+}
+
+/* sharding: layers - this rank walks all samples up to its own run of blocks, alone. */
+static int walk_own_blocks(struct job *j, int64_t n, const char *spill_dir, struct err *e)
+{
+    const struct comm *all = j->comm;
+    struct comm alone = comm_sub(all, all->rank, 1);
+    struct span own = { 0, 0 };
+    double *cost = mem_array((size_t)n + 1, sizeof *cost, e);
+    int *owner = mem_array((size_t)j->load.model.n_blocks + 1, sizeof *owner, e);
+    int rc = cost && owner ? 0 : -1;
+    for (int64_t b = 0; !rc && b < n; b++)
+        cost[b] = block_cost(j, b);
+    if (!rc)
+        ranks_runs(cost, n, all->size, owner);
+    for (int64_t b = 0; !rc && b < n; b++)
+        if (owner[b] == all->rank)
+            own = (struct span){ own.end ? own.first : b, b + 1 };
+    j->comm = &alone;
+    rc = rc || (own.end && walk(j, own, spill_dir, e)) ? -1 : 0;
+    j->comm = all;
+    rc = comm_agree(all, rc, e);
+    if (!rc)
+        rc = share_outcomes(j, owner, e);
+    mem_free(cost);
+    mem_free(owner);
+    return rc;
+}
+
+int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
+{
+    int64_t n = count_blocks(j);
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        j->module[i].restored = j->module[i].scheme && module_unit_done(j, &j->module[i]);
+    if (j->by_layers && j->comm->size > 1)
+        return walk_own_blocks(j, n, spill_dir, e);
+    return walk(j, (struct span){ 0, n }, spill_dir, e);
 }

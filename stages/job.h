@@ -72,6 +72,7 @@ void digests_release(struct input_digests *d);
 struct job {
     const struct recipe *recipe;
     const struct comm *comm; /* the ranks that share the run */
+    bool by_layers;          /* they share it by runs of blocks or modules, not by samples (ranks.h) */
     struct load_state load;
     struct module_job *module; /* [load.model.n_modules] */
     size_t n_quantized;
