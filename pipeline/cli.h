@@ -31,6 +31,8 @@ struct cli {
     int64_t activation_budget;
     int activations; /* enum simulate */
     struct cli_batch batch;
+    double network;      /* Gbit/s between two ranks */
+    int64_t rank_memory; /* bytes that a rank may use; 0: not said */
     bool watch;
     int64_t interval; /* seconds between two looks */
     /* words that are no options */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "kernels/kernels.h"
+#include "pipeline/predict.h"
 #include "pipeline/run.h"
 
 #include <string.h>
@@ -18,7 +19,35 @@ static const struct opt run_options[] = {
     CLI_JSON,
     { .name = NULL },
 };
-static const struct opt plan_options[] = { CLI_RECIPE_ROWS, CLI_VARIANT, CLI_JSON, { .name = NULL } };
+static const struct opt plan_options[] = {
+    CLI_RECIPE_ROWS,
+    CLI_VARIANT,
+    { .name = "ranks",
+      .type = OPT_INT,
+      .at = CLI_AT(batch.ranks),
+      .max = 1000000,
+      .doc = "Predict time, memory and traffic on so many ranks." },
+    { .name = "rate",
+      .type = OPT_REAL,
+      .at = CLI_AT(batch.rate),
+      .max = 1e9,
+      .unit = "GFLOP/s",
+      .doc = "Of one rank's matrix products, for --ranks; measured on this machine when left out." },
+    { .name = "network",
+      .type = OPT_REAL,
+      .at = CLI_AT(network),
+      .def = 25,
+      .min = 1e-3,
+      .max = 1e6,
+      .unit = "Gbit/s",
+      .doc = "Between two ranks, for --ranks." },
+    { .name = "rank-memory",
+      .type = OPT_BYTES,
+      .at = CLI_AT(rank_memory),
+      .doc = "What a rank may use, for --ranks: a plan that needs more is refused." },
+    CLI_JSON,
+    { .name = NULL },
+};
 
 static void say_notes(const struct job *j)
 {
@@ -49,19 +78,39 @@ static int execute(struct cli *c, struct job *j, struct err *e)
     return rc ? -1 : status;
 }
 
+/* --ranks: false when it was not asked for. */
+static bool foresee(const struct cli *c, struct job *j, const struct plan_cost *cost, struct prediction *p,
+                    struct machine *m)
+{
+    if (!c->batch.ranks)
+        return false;
+    *m = (struct machine){ c->batch.rate * 1e9, c->network * 1e9 / 8, (double)c->rank_memory };
+    predict(j, cost, (int)c->batch.ranks, m, p);
+    return true;
+}
+
 static int show(struct cli *c, struct job *j, struct err *e)
 {
     struct plan_cost cost;
+    struct prediction p;
+    struct machine m;
     struct buf text = { 0 };
     plan_cost(j, &cost);
+    bool ranks = foresee(c, j, &cost, &p, &m);
     int rc;
     if (c->json) {
         struct jw w;
         jw_init(&w, &text, 2);
-        plan_json(j, &cost, &w);
+        plan_json(j, &cost, ranks ? &p : NULL, &w);
         rc = jw_done(&w, e);
-    } else
+    } else {
         rc = plan_text(j, &cost, &text, e);
+        rc = rc || (ranks && predict_text(&p, &text, e)) ? -1 : 0;
+    }
+    if (!rc && ranks && predict_fits(&p, &m, e)) {
+        (void)print_text(&text, NULL);
+        rc = -1;
+    }
     if (!rc)
         rc = print_text(&text, e);
     buf_release(&text);
