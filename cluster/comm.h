@@ -8,18 +8,20 @@
 #ifndef QP_CLUSTER_COMM_H
 #define QP_CLUSTER_COMM_H
 #include "base/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct comm {
     const struct comm_kind *kind;
     int rank, size; /* 0 <= rank < size */
+    int first;      /* the job's number of rank 0: 0 but for comm_sub */
 };
 struct comm_kind {
     const char *name, *doc;
     int (*open)(struct comm *c, struct err *e);
     /* Any length (also above 2^31), between two different ranks; messages of a pair arrive in the order in which they were
-     * sent, and both sides say the same length. send returns when data may be changed. */
+     * sent, and both sides say the same length. send returns when data may be changed. to, from: the job's numbers. */
     int (*send)(const struct comm *c, int to, const void *data, size_t n_bytes, struct err *e);
     int (*recv)(const struct comm *c, int from, void *data, size_t n_bytes, struct err *e);
     void (*close)(struct comm *c);
@@ -28,10 +30,11 @@ struct comm_kind {
 extern const struct comm_kind comm_single;
 extern const struct comm_kind *const comms[]; /* the rows of this build, ends with NULL */
 
-/* What the environment says about the launcher: name NULL and size 1 when there is none. */
+/* What the environment says about the launcher: name NULL, rank 0 of 1 when there is none. */
 struct comm_launch {
-    const char *name; /* "mpirun (Open MPI)", "srun", ... */
-    int size;
+    const char *name;   /* "mpirun (Open MPI)", "srun", ... */
+    const char *plugin; /* "openmpi", "mpich"; NULL: the launcher speaks no MPI that qpipe knows */
+    int rank, size;
 };
 int comm_launched(struct comm_launch *l, struct err *e) QP_MUST_CHECK;
 
@@ -55,8 +58,9 @@ int comm_gather(const struct comm *c, const void *part, size_t n_bytes, void *al
 int comm_share(const struct comm *c, void *rows, size_t row_bytes, int64_t n, const int *owner,
                struct err *e) QP_MUST_CHECK;
 /* comm_agree - rc of all ranks: 0 when all are 0; else -1 everywhere, and e holds the error of the lowest rank that failed
- * (on that rank its own; on the others a copy that names the rank). */
+ * (on that rank its own; on the others a copy that names the rank). A signal that any rank got is ERR_RESUME everywhere. */
 int comm_agree(const struct comm *c, int rc, struct err *e) QP_MUST_CHECK;
+bool comm_agreed(void); /* a comm_agree of this process has failed: the other ranks know of it, and end too */
 /* comm_sub - ranks first..first+n-1 as a communicator of their own, which borrows c; rank -1 in *out for those outside. */
 struct comm comm_sub(const struct comm *c, int first, int n);
 #endif

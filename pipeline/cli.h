@@ -44,6 +44,7 @@ struct command {
     int min_words, max_words;
     const char *const *details;               /* paragraphs for help and man page, ends with NULL */
     int (*run)(struct cli *c, struct err *e); /* the exit status, or -1 with e set */
+    bool ranks;                               /* several ranks may run it together (cluster/comm.h) */
 };
 extern const struct command *const commands[]; /* ends with NULL */
 extern const struct opt common_options[];      /* taken by every command */

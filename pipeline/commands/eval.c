@@ -234,5 +234,6 @@ static const char *const details[] = {
     NULL,
 };
 const struct command command_eval = {
-    "eval", "MODEL", "Measure perplexity, and KL divergence from a reference.", options, 1, 1, details, run
+    "eval", "MODEL", "Measure perplexity, and KL divergence from a reference.", options, 1, 1, details,
+    run,    false
 };

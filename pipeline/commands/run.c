@@ -170,7 +170,7 @@ static const char *const plan_details[] = {
 };
 const struct command command_run = { "run",       "RECIPE", "Compress a checkpoint as a recipe says.",
                                      run_options, 1,        1,
-                                     run_details, run };
+                                     run_details, run,      false };
 const struct command command_plan = { "plan",       "RECIPE", "Show what a run would do and cost.",
                                       plan_options, 1,        1,
-                                      plan_details, plan };
+                                      plan_details, plan,     false };
