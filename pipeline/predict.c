@@ -67,8 +67,8 @@ static struct set set_of(const struct job *j, int64_t first)
 static double effort(const struct job *j, int64_t i)
 {
     const struct solve_options *o = &j->module[i].solve;
-    return 1 + 0.3 * (o->damp_mode != DAMP_FIXED) + (o->scale_search == SCALES_FEEDBACK) + 1.5 * (double)o->refit +
-           (double)o->sweeps * 0.5;
+    return 1 + 0.3 * (o->damp_mode != DAMP_FIXED) + (o->scale_search == SCALES_FEEDBACK) +
+           1.5 * (double)o->refit + (double)o->sweeps * 0.5;
 }
 
 /* One group shared by data: its solves and messages. */
@@ -76,12 +76,12 @@ static void add_group(const struct job *j, int64_t first, int ranks, double rate
                       struct prediction *p)
 {
     struct set s = set_of(j, first);
-    int owner[64], solvers = 0;
+    int owner[64], others = 0;
     double load[64] = { 0 }, most = 0, triangle = 2 * s.k * (s.k + 1), weights = 0;
     ranks_by_cost(s.rows, s.n, ranks, owner);
     for (int i = 0; i < s.n; i++) {
         int r = owner[i] < 64 ? owner[i] : 63;
-        solvers += r > 0 && load[r] == 0;
+        others += r > 0 && load[r] == 0;
         load[r] += s.rows[i] * s.k * s.k * effort(j, first);
         most = max2(most, load[r]);
         weights += s.rows[i] * s.k * (j->module[first].layout.value_dtype == DT_F32 ? 4 : 2);
@@ -89,8 +89,8 @@ static void add_group(const struct job *j, int64_t first, int ranks, double rate
     p->solve += (s.k * s.k * s.k / 3 + most) / rate;
     if (ranks == 1)
         return;
-    double up = hops(ranks < TREE_LEAVES ? ranks : TREE_LEAVES) * triangle, out = solvers * triangle * (1 + s.half),
-           around = j->mode == WALK_FALSE ? 0 : hops(ranks) * weights;
+    double up = hops(ranks < TREE_LEAVES ? ranks : TREE_LEAVES) * triangle,
+           out = others * triangle * (1 + s.half), around = j->mode == WALK_FALSE ? 0 : hops(ranks) * weights;
     p->reduce += (up + out) / network;
     p->spread += around / network;
     p->traffic += up + out + around;
@@ -107,7 +107,8 @@ static void by_data(const struct job *j, const struct plan_cost *c, int ranks, d
 }
 
 /* By layers: the last rank walks the whole model on all samples; Gram matrices and solves are shared. */
-static void by_blocks(const struct job *j, const struct plan_cost *c, int ranks, double rate, struct prediction *p)
+static void by_blocks(const struct job *j, const struct plan_cost *c, int ranks, double rate,
+                      struct prediction *p)
 {
     double solve = c->factor;
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
@@ -144,7 +145,8 @@ static int64_t memory_of(const struct job *j, const struct plan_cost *c, int ran
     return walk > c->verify ? walk : c->verify;
 }
 
-void predict(struct job *j, const struct plan_cost *c, int ranks, const struct machine *m, struct prediction *out)
+void predict(struct job *j, const struct plan_cost *c, int ranks, const struct machine *m,
+             struct prediction *out)
 {
     struct prediction one = { 0 }, data = { 0 }, layers = { 0 };
     double rate = m->flops > 0 ? m->flops : predict_rate(), network = m->network > 0 ? m->network : 25e9 / 8;
@@ -193,7 +195,8 @@ int predict_fits(const struct prediction *p, const struct machine *m, struct err
         return 0;
     err_set(e, ERR_LIMIT, "a rank needs %s, and %s is what it may use",
             num_human_bytes((double)p->memory, need), num_human_bytes(m->memory, have));
-    return err_hint(e, "fewer ranks a node, a smaller activation_budget in calibrate, or nodes with more memory");
+    return err_hint(
+        e, "fewer ranks a node, a smaller activation_budget in calibrate, or nodes with more memory");
 }
 
 int predict_text(const struct prediction *p, struct buf *out, struct err *e)
@@ -207,9 +210,10 @@ int predict_text(const struct prediction *p, struct buf *out, struct err *e)
                 { "verifying", p->verify },
                 { "sums between ranks", p->reduce },
                 { "decoded weights to all ranks", p->spread } };
-    int rc = buf_printf(out, e, "\nranks: %d, shared by %s (%s)\n", p->ranks, p->by_layers ? "layers" : "data", p->why);
-    rc = rc || buf_printf(out, e, "  predicted %.3g s, %.3g s on one rank: efficiency %.0f %%\n", p->total, p->one,
-                          100 * p->one / p->total / p->ranks);
+    int rc = buf_printf(out, e, "\nranks: %d, shared by %s (%s)\n", p->ranks,
+                        p->by_layers ? "layers" : "data", p->why);
+    rc = rc || buf_printf(out, e, "  predicted %.3g s, %.3g s on one rank: efficiency %.0f %%\n", p->total,
+                          p->one, 100 * p->one / p->total / p->ranks);
     for (size_t i = 0; !rc && i < sizeof row / sizeof *row; i++)
         rc = row[i].s > 0 ? buf_printf(out, e, "  %-34s %.3g s\n", row[i].what, row[i].s) : 0;
     return rc || buf_printf(out, e, "  memory of a rank %s; the busiest one moves %s\n",

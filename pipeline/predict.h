@@ -13,17 +13,19 @@ struct machine {
 struct prediction {
     int ranks;
     bool by_layers;
-    const char *why;           /* the sharding was chosen */
-    double walk, solve;        /* s: forward passes and Gram matrices; factors and solves */
-    double verify;             /* s: held-out text */
-    double reduce, spread;     /* s: sums up the tree and to those who solve; decoded weights to all */
-    double total, one;         /* s: all of it; the same on one rank */
-    double traffic;            /* bytes that the busiest rank sends and receives */
-    int64_t memory;            /* bytes of a rank at most */
+    const char *why;       /* the sharding was chosen */
+    double walk, solve;    /* s: forward passes and Gram matrices; factors and solves */
+    double verify;         /* s: held-out text */
+    double reduce, spread; /* s: sums up the tree and to those who solve; decoded weights to all */
+    double total, one;     /* s: all of it; the same on one rank */
+    double traffic;        /* bytes that the busiest rank sends and receives */
+    int64_t memory;        /* bytes of a rank at most */
 };
 /* predict - for `ranks` ranks of a planned job; sets *by_layers where the recipe leaves it open. */
-void predict(struct job *j, const struct plan_cost *c, int ranks, const struct machine *m, struct prediction *out);
-double predict_rate(void); /* FLOP/s of exact products with all threads of this process, measured for about 0.1 s */
+void predict(struct job *j, const struct plan_cost *c, int ranks, const struct machine *m,
+             struct prediction *out);
+double predict_rate(
+    void); /* FLOP/s of exact products with all threads of this process, measured for about 0.1 s */
 /* predict_fits - ERR_LIMIT when a rank needs more than m->memory. */
 int predict_fits(const struct prediction *p, const struct machine *m, struct err *e);
 int predict_text(const struct prediction *p, struct buf *out, struct err *e);

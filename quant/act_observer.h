@@ -19,7 +19,7 @@ struct act_observer {
     const struct act_observer_kind *kind; /* NULL: not initialised */
     const struct quant_args *args;        /* borrowed */
     enum dtype dtype;
-    int64_t n;        /* ranges: 1, or heads (columns are cut in so many parts) */
+    int64_t n; /* ranges: 1, or heads (columns are cut in so many parts) */
     int64_t sequences;
     float *seen; /* [sequences, 2, n]: least and greatest values of each; least above greatest: not seen */
     double averaging, maxshrink, patience, grid, norm;

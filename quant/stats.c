@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-int gram_init_on(struct gram *g, int64_t k, int64_t chunks, int keep_half, const struct links *l, struct err *e)
+int gram_init_on(struct gram *g, int64_t k, int64_t chunks, int keep_half, const struct links *l,
+                 struct err *e)
 {
     memset(g, 0, sizeof *g);
     g->tree = mem_alloc(sizeof *g->tree, e);

@@ -20,7 +20,8 @@ int gram_add(struct gram *g, int64_t chunk, const float *x, int64_t rows, int64_
 int gram_finish(struct gram *g, struct err *e); /* ERR_INPUT when the sum is not finite, naming the column */
 /* The same for ranks that share the chunks (tree_chunks), called by all of them; afterwards the sums are on each rank with
  * wants[rank], and `sum` is NULL on the others. */
-int gram_init_on(struct gram *g, int64_t k, int64_t chunks, int keep_half, const struct links *l, struct err *e);
+int gram_init_on(struct gram *g, int64_t k, int64_t chunks, int keep_half, const struct links *l,
+                 struct err *e);
 int gram_finish_on(struct gram *g, const struct links *l, const bool *wants, struct err *e);
 void gram_release(struct gram *g);
 uint64_t gram_bytes(int64_t k); /* peak, for plans */

@@ -343,8 +343,8 @@ int tree_reduce(struct tree *t, const struct links *l, struct tree_node *root, s
     return root->m ? 0 : -1;
 }
 
-int tree_spread(struct tree_node *node, int64_t k, bool full, const struct links *l, int from, const bool *wants,
-                struct err *e)
+int tree_spread(struct tree_node *node, int64_t k, bool full, const struct links *l, int from,
+                const bool *wants, struct err *e)
 {
     for (int to = 0; l->rank == from && to < l->size; to++)
         if (to != from && wants[to] && send_node(node, k, full, l, to, e))

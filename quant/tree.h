@@ -52,8 +52,8 @@ float *tree_leaf(struct tree *t, int64_t chunk, int64_t rows, struct err *e);
  * call it. On other ranks root->m is NULL and root->level is -1. The matrix is the caller's. */
 int tree_reduce(struct tree *t, const struct links *l, struct tree_node *root, struct err *e);
 /* tree_spread - a node from one rank to each rank with wants[rank]; all ranks call it. On the others node->m is NULL then. */
-int tree_spread(struct tree_node *node, int64_t k, bool full, const struct links *l, int from, const bool *wants,
-                struct err *e);
+int tree_spread(struct tree_node *node, int64_t k, bool full, const struct links *l, int from,
+                const bool *wants, struct err *e);
 void tree_release(struct tree *t);
 uint64_t tree_bytes(int64_t k); /* peak, for plans */
 #endif

@@ -35,8 +35,9 @@ const struct opt head_options[] = {
       .type = OPT_ENUM,
       .at = AT(sharding),
       .words = sharding_words,
-      .doc = "How ranks share the work; the bytes are the same. data: calibration samples, then the matrices of a group; "
-             "layers: runs of blocks (sequential: false) or of modules (no data); auto: what a plan finds faster." },
+      .doc =
+          "How ranks share the work; the bytes are the same. data: calibration samples, then the matrices of a group; "
+          "layers: runs of blocks (sequential: false) or of modules (no data); auto: what a plan finds faster." },
     { .name = "math",
       .type = OPT_ENUM,
       .at = AT(math),

@@ -123,8 +123,9 @@ static struct module_job *leader(const struct job *j, const struct walk_group *g
 
 static int open_input(struct job *j, struct module_job *m, struct err *e)
 {
-    return m->input.kind ? 0
-                         : act_observer_init(&m->input, &m->scheme->input, scale_dtype(m->dtype), 1, j->data.n, e);
+    return m->input.kind
+               ? 0
+               : act_observer_init(&m->input, &m->scheme->input, scale_dtype(m->dtype), 1, j->data.n, e);
 }
 
 int activations_input(struct job *j, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,

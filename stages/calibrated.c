@@ -17,8 +17,8 @@ enum { BLOCK_CROSSES = 64 };
 struct pass {
     struct job *j;
     struct links links;
-    struct span chunks; /* this rank's */
-    struct span blocks; /* the same: all of them, but with sharding: layers */
+    struct span chunks;                /* this rank's */
+    struct span blocks;                /* the same: all of them, but with sharding: layers */
     struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
     struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
@@ -166,7 +166,8 @@ static bool any_asymmetric(const struct job *j)
 /* This rank's sequences. */
 static struct chunks own_chunks(const struct job *j, struct span s)
 {
-    return (struct chunks){ (const int32_t *const *)j->data.seq + s.first, j->data.len + s.first, s.end - s.first };
+    return (struct chunks){ (const int32_t *const *)j->data.seq + s.first, j->data.len + s.first,
+                            s.end - s.first };
 }
 
 static void pass_release(struct pass *p)
@@ -181,10 +182,9 @@ static void pass_release(struct pass *p)
 
 static int walk(struct job *j, struct span blocks, const char *spill_dir, struct err *e)
 {
-    struct pass p = { .j = j,
-                      .links = ranks_links(j->comm),
-                      .chunks = ranks_chunks(j->comm, j->data.n),
-                      .blocks = blocks };
+    struct pass p = {
+        .j = j, .links = ranks_links(j->comm), .chunks = ranks_chunks(j->comm, j->data.n), .blocks = blocks
+    };
     struct chunks c = own_chunks(j, p.chunks);
     bool two = any_asymmetric(j);
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (two ? 2 : 1),

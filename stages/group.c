@@ -125,7 +125,7 @@ static int damping(const struct work *w, struct task *t, struct err *e)
         layout[n++] = &o->layout;
     }
     return (m->solve.damp_mode == DAMP_QUICK ? damp_quick : damp_auto)(w->sums->gram, m->order, weight,
-                                                                      layout, n, &t->frac, e);
+                                                                       layout, n, &t->frac, e);
 }
 
 static int same_damping(const struct task *a, const struct task *b)
@@ -271,6 +271,7 @@ int group_solve(struct job *j, const struct walk_group *g, const struct group_su
 {
     struct work w = { .j = j, .g = g, .sums = s };
     share_out(&w);
-    return finish_sums(&w, e) || settle(&w, e) || solve_own(&w, e) || spread(&w, e) || take_restored(&w, e) ? -1
-                                                                                                            : 0;
+    return finish_sums(&w, e) || settle(&w, e) || solve_own(&w, e) || spread(&w, e) || take_restored(&w, e)
+               ? -1
+               : 0;
 }

@@ -104,7 +104,8 @@ static int plan_sharding(struct job *j, struct err *e)
 {
     enum sharding s = j->recipe->sharding;
     if (s == SHARD_LAYERS && j->needs_data && j->mode != WALK_FALSE) {
-        err_set(e, ERR_INPUT, "%s: sharding: layers, and the walk is sequential: each block needs the one before it",
+        err_set(e, ERR_INPUT,
+                "%s: sharding: layers, and the walk is sequential: each block needs the one before it",
                 j->recipe->path);
         return err_hint(e, "sharding: data, or calibrate: { sequential: false }");
     }

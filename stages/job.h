@@ -43,7 +43,7 @@ struct module_job {
         global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
     enum dtype dtype;          /* the weight's, on disk */
     struct act_observer input; /* while walking: of a static quantizer of its input */
-    bool restored; /* finished by an earlier run: its codes are on disk */
+    bool restored;             /* finished by an earlier run: its codes are on disk */
     bool done;
     struct module_result result;
 };

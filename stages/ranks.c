@@ -25,8 +25,8 @@ struct links ranks_links(const struct comm *c)
     return (struct links){ c->rank, c->size, (void *)(uintptr_t)c, link_send, link_recv };
 }
 
-static int share(const struct comm *c, void *rows, size_t row_bytes, int64_t n, int (*owner)(int64_t, int64_t, int),
-                 struct err *e)
+static int share(const struct comm *c, void *rows, size_t row_bytes, int64_t n,
+                 int (*owner)(int64_t, int64_t, int), struct err *e)
 {
     if (c->size == 1 || !n)
         return 0;

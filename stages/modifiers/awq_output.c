@@ -144,7 +144,8 @@ int awq_by_output(struct awq_problem *p, struct awq_matrix *m, float **live, con
     for (int64_t c = 0; !rc && c < own; c += BATCH)
         rc = batch(&r, c, own - c < BATCH ? own - c : BATCH, e);
     if (!rc)
-        rc = ranks_share_chunks(t->comm, r.loss, (size_t)(p->n_candidates + 1) * sizeof *r.loss, t->chunks, e);
+        rc =
+            ranks_share_chunks(t->comm, r.loss, (size_t)(p->n_candidates + 1) * sizeof *r.loss, t->chunks, e);
     if (!rc)
         rc = choose(&r, out, res, e);
     for (int i = 0; i < MAPPING_BALANCE; i++)

@@ -45,7 +45,8 @@ static void observe(struct act_observer *o, const struct quant_args *a, enum dty
     struct err e = { 0 };
     assert_int_equal(act_observer_init(o, a, t, n, SEQUENCES, &e), 0);
     for (int q = 0; q < SEQUENCES; q++)
-        assert_int_equal(act_observer_add(o, (q + 1) % SEQUENCES, data[(q + 1) % SEQUENCES], ROWS, COLS, LD, &e), 0);
+        assert_int_equal(
+            act_observer_add(o, (q + 1) % SEQUENCES, data[(q + 1) % SEQUENCES], ROWS, COLS, LD, &e), 0);
 }
 
 static void extremes(int q, int64_t from, int64_t to, float *lo, float *hi)

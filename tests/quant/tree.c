@@ -1,8 +1,8 @@
 /* tree.c - the tree of sums on several ranks: each rank is a thread, its messages go through pipes. Bits against one rank for 1
  * to 20 ranks, with leaves that are empty, with and without the half; who gets a sum and who does not; the map of leaves and chunks. */
+#include "quant/tree.h"
 #include "help.h"
 #include "quant/cross.h"
-#include "quant/tree.h"
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
