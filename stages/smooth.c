@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "kernels/kernels.h"
 #include "stages/rows.h"
+#include "stages/smooth_units.h"
 
 #include <string.h>
 
@@ -41,6 +42,8 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
 {
     struct smoothing *p = arg;
     const struct smooth_job *s = job_of(p, g);
+    if (smooth_unit_done(p->j, s))
+        return 0;
     if (!p->stats.k &&
         (channel_stats_init(&p->stats, g->k, e) ||
          (s->smoother->needs_gram(p->j, s) && gram_init(&p->gram, g->k, p->j->data.n, false, e))))
@@ -61,7 +64,8 @@ static int find_scales(struct smoothing *p, struct smooth_job *s, const struct w
     if (!rc) {
         k_minmax(s->map.channels, scale, &s->result.least, &s->result.most);
         s->result.tokens = p->stats.rows;
-        rc = smoothed_add(p->j->smooth.tensors, &s->map, scale, e);
+        rc = smooth_unit_keep(p->j, s, scale, e) || smoothed_add(p->j->smooth.tensors, &s->map, scale, e) ? -1
+                                                                                                     : 0;
     }
     mem_free(scale);
     return rc ? err_while(e, "smoothing %s", s->map.smooth->name) : 0;
@@ -70,7 +74,8 @@ static int find_scales(struct smoothing *p, struct smooth_job *s, const struct w
 static int solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct smoothing *p = arg;
-    int rc = find_scales(p, job_of(p, g), g, e);
+    struct smooth_job *s = job_of(p, g);
+    int rc = smooth_unit_done(p->j, s) ? smooth_unit_take(p->j, s, e) : find_scales(p, s, g, e);
     drop(p);
     return rc;
 }
@@ -88,7 +93,7 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
     for (int64_t b = 0; !rc && b <= last; b++) {
         if (b == last)
             walker_last(w);
-        rc = walker_block(w, b, WALK_TRUE, &hooks, e);
+        rc = check_interrupt(e) || walker_block(w, b, WALK_TRUE, &hooks, e) || unit_commit(p->j, e) ? -1 : 0;
         if (!rc)
             progress_at(b + 1, NULL);
     }
@@ -121,7 +126,8 @@ int smooth_run(struct job *j, const char *spill_dir, struct err *e)
         bool any = false;
         for (int64_t k = 0; k < j->smooth.n; k++)
             any = any || j->smooth.v[k].stage == (int)i;
-        if (any && run_stage(j, (int)i, spill_dir, e))
+        if (any && (smooth_stage_done(j, (int)i) ? smooth_stage_take(j, (int)i, e)
+                                                 : run_stage(j, (int)i, spill_dir, e)))
             return -1;
     }
     return 0;
