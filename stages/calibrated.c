@@ -143,7 +143,7 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     int rc = 0;
     for (int64_t b = 0; !rc && b < p->blocks.end; b++) {
         bool own = b >= p->blocks.first;
-        rc = walker_block(w, b, j->mode, own ? &hooks : NULL, e) || (own && cache_save(j, b, e)) ||
+        rc = check_interrupt(e) || walker_block(w, b, j->mode, own ? &hooks : NULL, e) || (own && cache_save(j, b, e)) ||
                      unit_commit(j, e)
                  ? -1
                  : 0;
@@ -277,7 +277,7 @@ int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
 {
     int64_t n = count_blocks(j);
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        j->module[i].restored = j->module[i].scheme && module_unit_done(j, &j->module[i]);
+        j->module[i].restored = j->module[i].scheme && unit_module_done(j, &j->module[i]);
     if (j->by_layers && j->comm->size > 1)
         return walk_own_blocks(j, n, spill_dir, e);
     return walk(j, (struct span){ 0, n }, spill_dir, e);

@@ -203,8 +203,8 @@ static int solve_own(const struct work *w, struct err *e)
     for (int t = 0; !rc && t < w->n; t++) {
         struct module_job *m = w->task[t].m;
         if (w->task[t].owner == w->j->comm->rank)
-            rc = module_unit_begin(w->j, m, e) || solve_task(w, &w->task[t], &s, e) ||
-                         unit_end(w->j, &m->result, sizeof m->result, e)
+            rc = unit_module_begin(w->j, m, e) || solve_task(w, &w->task[t], &s, e) ||
+                         unit_module_end(w->j, m, e)
                      ? -1
                      : 0;
     }
@@ -259,7 +259,7 @@ static int take_restored(const struct work *w, struct err *e)
         struct module_job *m = w->task[t].m;
         if (!m->restored)
             continue;
-        if (module_unit_take(w->j, m, e) ||
+        if (unit_module_take(w->j, m, e) ||
             (w->j->mode != WALK_FALSE && unit_weights(w->j, m, w->g->weight[w->task[t].i], e)))
             return -1;
         m->done = true;

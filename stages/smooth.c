@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "stages/ranks.h"
 #include "stages/rows.h"
+#include "stages/smooth_units.h"
 
 #include <string.h>
 
@@ -55,6 +56,8 @@ static int input(void *arg, const struct walk_group *g, int64_t chunk, const flo
                  int64_t ldx, struct err *e)
 {
     struct smoothing *p = arg;
+    if (job_of(p, g)->restored)
+        return 0;
     chunk += p->chunks.first;
     if (open_sums(p, g, e) || channel_stats_add(&p->stats, chunk, x, rows, ldx, e))
         return -1;
@@ -92,13 +95,15 @@ static int find_scales(struct smoothing *p, struct smooth_job *s, const struct w
     if (s->smoother->scales(p->j, s, p->walker, g, &p->stats, p->gram.k ? &p->gram : NULL, s->scale, e))
         return -1;
     k_minmax(s->map.channels, s->scale, &s->result.least, &s->result.most);
-    return 0;
+    return s->owner >= 0 || !p->j->comm->rank ? smooth_unit_keep(p->j, s, e) : 0;
 }
 
 static int solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct smoothing *p = arg;
     struct smooth_job *s = job_of(p, g);
+    if (s->restored)
+        return 0;
     int rc = open_sums(p, g, e) || find_scales(p, s, g, e) ? -1 : 0;
     drop(p);
     return rc ? err_while(e, "smoothing %s", s->map.smooth->name) : 0;
@@ -113,6 +118,7 @@ static int start_stage(struct smoothing *p, struct err *e)
         struct smooth_job *s = &p->j->smooth.v[i];
         if (s->stage != p->stage)
             continue;
+        s->restored = smooth_unit_done(p->j, s);
         bool together = s->smoother->together && s->smoother->together(p->j, s);
         s->owner = together ? -1 : next++ % p->j->comm->size;
         s->scale = mem_array((size_t)s->map.channels, sizeof *s->scale, e);
@@ -122,21 +128,42 @@ static int start_stage(struct smoothing *p, struct err *e)
     return 0;
 }
 
-/* From now on, and on every rank, tensors are read with the scales of the stage. */
+/* The scales of one mapping to all ranks, and to the tensors. */
+static int apply(struct job *j, struct smooth_job *s, struct err *e)
+{
+    size_t n = (size_t)s->map.channels * sizeof *s->scale;
+    if (s->restored ? smooth_unit_take(j, s, e)
+                    : s->owner >= 0 && (comm_bcast(j->comm, s->scale, n, s->owner, e) ||
+                                        comm_bcast(j->comm, &s->result, sizeof s->result, s->owner, e)))
+        return -1;
+    return smoothed_add(j->smooth.tensors, &s->map, s->scale, e);
+}
+
+static bool before(const struct smooth_job *a, const struct smooth_job *b)
+{
+    return a->map.block != b->map.block ? a->map.block < b->map.block
+                                        : a->map.balance[0]->group < b->map.balance[0]->group;
+}
+
+/* From now on tensors are read with the scales of the stage, in the order of the walk: one that two mappings scale is rounded
+ * in between. */
 static int apply_stage(struct smoothing *p, struct err *e)
 {
     struct job *j = p->j;
-    for (int64_t i = 0; i < j->smooth.n; i++) {
-        struct smooth_job *s = &j->smooth.v[i];
-        if (s->stage != p->stage)
-            continue;
-        size_t n = (size_t)s->map.channels * sizeof *s->scale;
-        if ((s->owner >= 0 && (comm_bcast(j->comm, s->scale, n, s->owner, e) ||
-                               comm_bcast(j->comm, &s->result, sizeof s->result, s->owner, e))) ||
-            smoothed_add(j->smooth.tensors, &s->map, s->scale, e))
+    struct smooth_job *last = NULL;
+    for (;;) {
+        struct smooth_job *next = NULL;
+        for (int64_t i = 0; i < j->smooth.n; i++) {
+            struct smooth_job *s = &j->smooth.v[i];
+            if (s->stage == p->stage && (!last || before(last, s)) && (!next || before(s, next)))
+                next = s;
+        }
+        if (!next)
+            return 0;
+        if (apply(j, next, e))
             return -1;
+        last = next;
     }
-    return 0;
 }
 
 static void end_stage(struct smoothing *p)
@@ -160,7 +187,8 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
     for (int64_t b = 0; !rc && b <= last; b++) {
         if (b == last)
             walker_last(w);
-        rc = walker_block(w, b, WALK_TRUE, &hooks, e);
+        rc = check_interrupt(e) || walker_block(w, b, WALK_TRUE, &hooks, e) || unit_commit(p->j, e) ? -1 : 0;
+        rc = rc ? rc : comm_agree(p->j->comm, 0, e);
         if (!rc)
             progress_at(b + 1, NULL);
     }
@@ -168,19 +196,27 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
     return rc;
 }
 
+static int walk_stage(struct smoothing *p, const char *spill_dir, struct err *e)
+{
+    struct job *j = p->j;
+    struct span own = p->chunks;
+    struct chunks c = { (const int32_t *const *)j->data.seq + own.first, j->data.len + own.first,
+                        own.end - own.first };
+    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
+    struct walker *w = walker_new(&j->load.model, &c, &o, e);
+    p->walker = w;
+    int rc = comm_agree(j->comm, w ? 0 : -1, e);
+    rc = rc ? rc : walk_blocks(p, w, e);
+    walker_free(w);
+    return rc;
+}
+
 static int run_stage(struct job *j, int stage, const char *spill_dir, struct err *e)
 {
     struct smoothing p = { .j = j, .stage = stage, .links = ranks_links(j->comm) };
     p.chunks = ranks_chunks(j->comm, j->data.n);
-    struct chunks c = { (const int32_t *const *)j->data.seq + p.chunks.first, j->data.len + p.chunks.first,
-                        p.chunks.end - p.chunks.first };
-    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
     int rc = start_stage(&p, e);
-    struct walker *w = rc ? NULL : walker_new(&j->load.model, &c, &o, e);
-    p.walker = w;
-    rc = comm_agree(j->comm, w ? 0 : -1, e);
-    rc = rc || walk_blocks(&p, w, e) || apply_stage(&p, e) ? -1 : 0;
-    walker_free(w);
+    rc = rc || (!smooth_stage_done(j, stage) && walk_stage(&p, spill_dir, e)) || apply_stage(&p, e) ? -1 : 0;
     drop(&p);
     end_stage(&p);
     return rc ? err_while(e, "running stage %d (%s)", stage + 1, j->recipe->stage[stage].spec->name) : 0;

@@ -35,8 +35,9 @@ struct smooth_job {
     struct mapping map;
     int stage; /* index of the modifier in the recipe */
     const struct smoother *smoother;
-    int owner;    /* rank that finds the scales, or -1: all of them together */
-    float *scale; /* [map.channels] while its stage runs, on ranks that have found it; owned */
+    int owner;     /* rank that finds the scales, or -1: all of them together */
+    bool restored; /* an earlier run has found them */
+    float *scale;  /* [map.channels] while its stage runs, on ranks that have found it; owned */
     struct smooth_result result;
 };
 struct smooth_state {
