@@ -143,8 +143,8 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     int rc = 0;
     for (int64_t b = 0; !rc && b < p->blocks.end; b++) {
         bool own = b >= p->blocks.first;
-        rc = check_interrupt(e) || walker_block(w, b, j->mode, own ? &hooks : NULL, e) || (own && cache_save(j, b, e)) ||
-                     unit_commit(j, e)
+        rc = check_interrupt(e) || walker_block(w, b, j->mode, own ? &hooks : NULL, e) ||
+                     (own && cache_save(j, b, e)) || unit_commit(j, e)
                  ? -1
                  : 0;
         rc = rc ? rc : comm_agree(j->comm, 0, e); /* a signal that one of us got stops all of us here */

@@ -69,6 +69,7 @@ struct input_digests {
 };
 void digests_release(struct input_digests *d);
 
+struct comm;
 struct job {
     const struct recipe *recipe;
     const struct comm *comm; /* the ranks that share the run */

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cluster/comm.h"
 #include "kernels/kernels.h"
 #include "pipeline/predict.h"
 #include "pipeline/run.h"
@@ -68,8 +69,10 @@ static int execute(struct cli *c, struct job *j, struct err *e)
     say_notes(j);
     if (run_job(j, c->force, (enum resume)c->resume, &r, e))
         return -1;
-    int rc;
-    if (c->json) {
+    int rc = 0;
+    if (j->comm->rank)
+        ; /* rank 0 speaks for all */
+    else if (c->json) {
         struct jw w;
         jw_init(&w, &text, 2);
         run_json(j, &r, &w);
@@ -140,21 +143,25 @@ static void use_threads(const struct cli *c, const struct recipe *r)
     log_say(LOG_DEBUG, "kernels: %s, %d threads", kernels_level(), kernels_threads());
 }
 
+static int prepare(struct cli *c, bool runs, struct recipe *r, struct job *j, struct err *e)
+{
+    if (cli_recipe(c, r, e))
+        return -1;
+    use_threads(c, r);
+    return (runs && refuse_existing(c, r, e)) || job_plan(r, c->allow_unmatched, j, e) ? -1 : 0;
+}
+
+/* Ranks plan alike, and none of them begins before all have. */
 static int with_job(struct cli *c, int (*f)(struct cli *c, struct job *j, struct err *e), struct err *e)
 {
     struct recipe r;
     struct job j;
     memset(&r, 0, sizeof r);
-    if (cli_recipe(c, &r, e))
-        return -1;
-    use_threads(c, &r);
-    int rc = f == execute ? refuse_existing(c, &r, e) : 0;
+    memset(&j, 0, sizeof j);
+    int rc = comm_agree(comm_world(), prepare(c, f == execute, &r, &j, e), e);
     if (!rc)
-        rc = job_plan(&r, c->allow_unmatched, &j, e);
-    if (!rc) {
         rc = f(c, &j, e);
-        job_release(&j);
-    }
+    job_release(&j);
     recipe_release(&r);
     return rc;
 }
@@ -176,7 +183,7 @@ static const char *const plan_details[] = {
 };
 const struct command command_run = { "run",       "RECIPE", "Compress a checkpoint as a recipe says.",
                                      run_options, 1,        1,
-                                     run_details, run,      false };
+                                     run_details, run,      true };
 const struct command command_plan = { "plan",       "RECIPE", "Show what a run would do and cost.",
                                       plan_options, 1,        1,
                                       plan_details, plan,     false };
