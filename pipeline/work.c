@@ -8,6 +8,7 @@
 #include "stages/smooth_units.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static char *work_name(const char *output, const char *tail, struct err *e)
 {
@@ -149,6 +150,7 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
         w->finished = was_published(w) && !open_journal(j, RESUME_AUTO, w, NULL);
         if (w->finished)
             return 0;
+        (void)rmdir(w->dir); /* empty: of a run that died when all else was done */
         mem_free(w->dir);
         return exists_already(j->recipe->output, e);
     }
