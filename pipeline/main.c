@@ -34,7 +34,8 @@ static void signals(void)
     struct sigaction bus = { .sa_handler = on_bus };
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    signal(SIGPIPE, SIG_IGN); /* writing to a closed pipe is an error like any other */
+    signal(SIGUSR1, on_signal); /* what schedulers send before a limit, and launchers hand to all ranks */
+    signal(SIGPIPE, SIG_IGN);   /* writing to a closed pipe is an error like any other */
     sigaction(SIGBUS, &bus, NULL);
 }
 
