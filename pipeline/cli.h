@@ -25,6 +25,7 @@ struct cli {
     bool whole, no_special;
     /* all */
     bool json, man;
+    int resume;                /* enum resume */
     int log_format, log_level; /* enum log_format, enum log_level */
     int64_t threads;
     char *kernels, *completion, *cache_budget;

@@ -2,6 +2,7 @@
  * matrices, each solved, packed, and put back decoded. */
 #include "stages/activations.h"
 #include "stages/rows.h"
+#include "stages/units.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -25,8 +26,11 @@ static struct module_job *planned(const struct pass *p, const struct walk_group 
     return m->scheme ? m : NULL;
 }
 
-static bool needs_gram(const struct module_job *m)
+/* Of modules that are finished already (units.h) nothing is asked but their weights. */
+static bool needs_gram(const struct job *j, const struct module_job *m)
 {
+    if (unit_module_done(j, m))
+        return false;
     return m->solver->needs != NEED_NOTHING || m->observer->needs_importance;
 }
 
@@ -44,7 +48,7 @@ static bool group_needs(const struct pass *p, const struct walk_group *g, bool *
     *half = false;
     for (int i = 0; i < g->n; i++) {
         const struct module_job *m = planned(p, g, i);
-        gram = gram || (m && needs_gram(m));
+        gram = gram || (m && needs_gram(p->j, m));
         *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode != DAMP_FIXED);
     }
     return gram;
@@ -86,7 +90,7 @@ static bool asymmetric(const struct pass *p, const struct walk_group *g)
 {
     for (int i = 0; i < g->n; i++) {
         const struct module_job *m = planned(p, g, i);
-        if (m && m->solver->needs == NEED_GRAM && m->solve.alpha > 0)
+        if (m && m->solver->needs == NEED_GRAM && m->solve.alpha > 0 && !unit_module_done(p->j, m))
             return true;
     }
     return false;
@@ -115,7 +119,8 @@ static int set_target(struct pass *p, const struct walk_group *g, int i, const s
     return cross_target(c, f, m->solve.alpha, g->weight[i], m->module->out, e);
 }
 
-/* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group. */
+/* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group, which
+ * sees their weights as they were: before any of the group is solved. */
 static int damping(const struct pass *p, const struct walk_group *g, const struct gram *gram,
                    const struct module_job *m, double *frac, struct err *e)
 {
@@ -123,16 +128,43 @@ static int damping(const struct pass *p, const struct walk_group *g, const struc
     const struct grid_layout *l[8];
     int n = 0;
     *frac = m->solve.dampening_frac;
-    if (m->solve.damp_mode == DAMP_FIXED)
+    if (m->solver->needs != NEED_GRAM || m->solve.damp_mode == DAMP_FIXED)
         return 0;
     for (int i = 0; i < g->n; i++) {
         const struct module_job *o = planned(p, g, i);
-        if (!o || o->done || o->solve.damp_mode != m->solve.damp_mode || o->order != m->order)
+        if (!o || o->solver->needs != NEED_GRAM || o->solve.damp_mode != m->solve.damp_mode ||
+            o->order != m->order)
             continue;
         w[n] = g->weight[i];
         l[n++] = &o->layout;
     }
-    return (m->solve.damp_mode == DAMP_QUICK ? damp_quick : damp_auto)(gram, m->order, w, l, n, frac, e);
+    enum phase before = phase_enter(PHASE_FACTOR);
+    int rc = (m->solve.damp_mode == DAMP_QUICK ? damp_quick : damp_auto)(gram, m->order, w, l, n, frac, e);
+    (void)phase_enter(before);
+    return rc ? err_while(e, "choosing the dampening of %s", m->module->name) : 0;
+}
+
+/* The dampening of every module of the group that is still to be solved; those that share one ask once. */
+static int damp_group(const struct pass *p, const struct walk_group *g, const struct gram *gram,
+                      double frac[8], struct err *e)
+{
+    for (int i = 0; i < g->n; i++) {
+        const struct module_job *m = planned(p, g, i), *o = NULL;
+        int k = 0;
+        frac[i] = 0;
+        if (!m || m->done || unit_module_done(p->j, m))
+            continue;
+        for (; k < i; k++)
+            if ((o = planned(p, g, k)) && frac[k] > 0 && o->solver == m->solver &&
+                m->solve.damp_mode != DAMP_FIXED && o->solve.damp_mode == m->solve.damp_mode &&
+                o->order == m->order)
+                break;
+        if (k < i)
+            frac[i] = frac[k];
+        else if (damping(p, g, gram, m, &frac[i], e))
+            return -1;
+    }
+    return 0;
 }
 
 struct shared_factor { /* the last factorization, used again while order and dampening stay the same */
@@ -140,52 +172,70 @@ struct shared_factor { /* the last factorization, used again while order and dam
     struct tune tune; /* what goes with f */
     bool open;
     enum actorder order;
-    double frac, wanted;
-    enum damp_mode mode;
+    double frac;
 };
 
-static int factor_for(const struct pass *p, const struct walk_group *g, const struct gram *gram,
-                      const struct module_job *m, struct shared_factor *s, struct err *e)
+static int factor_for(const struct gram *gram, const struct module_job *m, double frac,
+                      struct shared_factor *s, struct err *e)
 {
-    if (s->open && s->order == m->order && s->mode == m->solve.damp_mode &&
-        (s->mode != DAMP_FIXED || s->wanted == m->solve.dampening_frac))
+    if (s->open && s->order == m->order && s->frac == frac)
         return 0;
     if (s->open)
         factor_release(&s->f);
     tune_release(&s->tune);
     s->open = false;
     s->order = m->order;
-    s->mode = m->solve.damp_mode;
-    s->wanted = m->solve.dampening_frac;
+    s->frac = frac;
     enum phase before = phase_enter(PHASE_FACTOR);
-    int rc = damping(p, g, gram, m, &s->frac, e);
-    rc = rc ? rc : factor_init(&s->f, gram, m->order, s->frac, e);
+    int rc = factor_init(&s->f, gram, m->order, s->frac, e);
     (void)phase_enter(before);
     s->open = !rc;
     return rc ? -1 : 0;
 }
 
+/* Weights of the modules that were finished before: when all others are, for those saw the group's original weights. */
+static int take_group(struct pass *p, const struct walk_group *g, struct err *e)
+{
+    for (int i = 0; i < g->n; i++) {
+        struct module_job *m = planned(p, g, i);
+        if (m && !m->done && unit_module_done(p->j, m) &&
+            (unit_module_take(p->j, m, e) || unit_weights(p->j, m, g->weight[i], e)))
+            return -1;
+    }
+    return 0;
+}
+
+static int solve_one(struct pass *p, const struct walk_group *g, int i, double frac, struct gram *gram,
+                     struct shared_factor *s, struct err *e)
+{
+    struct module_job *m = planned(p, g, i);
+    bool factored = m->solver->needs == NEED_GRAM;
+    if (fused_scale(p->j, m, g, e))
+        return -1;
+    if (factored && factor_for(gram, m, frac, s, e))
+        return err_while(e, "factoring the Hessian of %s", m->module->name);
+    if (factored && tune_wanted(&m->solve) && tune_init(&s->tune, &m->solve, &m->layout, &s->f, gram, e))
+        return err_while(e, "preparing %s", m->module->name);
+    if (factored && set_target(p, g, i, m, &s->f, e))
+        return err_while(e, "moving the weights of %s", m->module->name);
+    return unit_module_begin(p->j, m, e) ||
+                   solve_module(p->j, m, g->weight[i], factored ? &s->f : NULL, &s->tune, gram, e) ||
+                   unit_module_end(p->j, m, e)
+               ? -1
+               : 0;
+}
+
 static int solve_group(struct pass *p, const struct walk_group *g, struct gram *gram, struct err *e)
 {
     struct shared_factor s = { 0 };
-    int rc = 0;
+    double frac[8];
+    int rc = damp_group(p, g, gram, frac, e);
     for (int i = 0; !rc && i < g->n; i++) {
-        struct module_job *m = planned(p, g, i);
-        if (!m || m->done)
-            continue;
-        bool factored = m->solver->needs == NEED_GRAM;
-        if (fused_scale(p->j, m, g, e))
-            rc = -1;
-        else if (factored && factor_for(p, g, gram, m, &s, e))
-            rc = err_while(e, "factoring the Hessian of %s", m->module->name);
-        else if (factored && tune_wanted(&m->solve) &&
-                 tune_init(&s.tune, &m->solve, &m->layout, &s.f, gram, e))
-            rc = err_while(e, "preparing %s", m->module->name);
-        else if (factored && set_target(p, g, i, m, &s.f, e))
-            rc = err_while(e, "moving the weights of %s", m->module->name);
-        else
-            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, &s.tune, gram, e);
+        const struct module_job *m = planned(p, g, i);
+        if (m && !m->done && !unit_module_done(p->j, m))
+            rc = solve_one(p, g, i, frac[i], gram, &s, e);
     }
+    rc = rc ? rc : take_group(p, g, e);
     tune_release(&s.tune);
     if (s.open)
         factor_release(&s.f);
@@ -233,7 +283,10 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     progress_start("quantize", n, "blocks");
     int rc = 0;
     for (int64_t b = 0; !rc && b < n; b++) {
-        rc = walker_block(w, b, j->mode, &hooks, e) || cache_save(j, b, e) ? -1 : 0;
+        rc = check_interrupt(e) || walker_block(w, b, j->mode, &hooks, e) || cache_save(j, b, e) ||
+                     unit_commit(j, e)
+                 ? -1
+                 : 0;
         if (!rc)
             progress_at(b + 1, NULL);
     }

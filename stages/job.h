@@ -87,6 +87,7 @@ struct job {
     struct dataset heldout;      /* verification; n == 0: weights only */
     struct strs notes;           /* said in plan and manifest */
     struct saver *saver;         /* while running */
+    struct units *units;         /* while running: what is kept if it ends early; NULL: nothing is */
     struct input_digests inputs; /* after save */
 };
 

@@ -2,6 +2,7 @@
  * rows: read, fitted, rounded and packed while they are in a core's cache. A strip's size depends on the shape alone, and
  * its sums are added in order, so that neither bytes nor numbers depend on threads. */
 #include "stages/rows.h"
+#include "stages/units.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -289,8 +290,11 @@ static int stream_module(struct job *j, struct module_job *m, struct err *e)
 {
     const struct tensor_source *t = &j->load.checkpoint.stored;
     struct tensor_view v;
+    if (unit_module_done(j, m))
+        return unit_module_take(j, m, e);
     /* before the matrix, which is larger: a plan counts that alone */
-    if (fused_scale(j, m, NULL, e) || (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)))
+    if (fused_scale(j, m, NULL, e) || unit_module_begin(j, m, e) ||
+        (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)) || unit_module_end(j, m, e))
         return -1;
     if (!t->view(t->self, m->module->tensor, &v, NULL))
         file_drop(v.data, (uint64_t)view_bytes(&v));

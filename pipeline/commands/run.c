@@ -15,6 +15,12 @@ static const struct opt run_options[] = {
       .type = OPT_BOOL,
       .at = CLI_AT(force),
       .doc = "Replace an existing output once the new one is complete." },
+    { .name = "resume",
+      .type = OPT_ENUM,
+      .at = CLI_AT(resume),
+      .def = RESUME_AUTO,
+      .words = resume_words,
+      .doc = "What an earlier run has finished (OUTPUT.work): go on with it, insist on it, or forget it." },
     CLI_JSON,
     { .name = NULL },
 };
@@ -31,7 +37,7 @@ static int execute(struct cli *c, struct job *j, struct err *e)
     struct run_report r;
     struct buf text = { 0 };
     say_notes(j);
-    if (run_job(j, c->force, &r, e))
+    if (run_job(j, c->force, (enum resume)c->resume, &r, e))
         return -1;
     int rc;
     if (c->json) {
