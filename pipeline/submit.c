@@ -147,7 +147,8 @@ static int resources(const struct cli *c, struct submission *s, struct err *e)
         char n[24];
         snprintf(n, sizeof n, "%lld", (long long)j->threads);
         struct strs *w = &j->task[i].words;
-        if (strs_add(w, "--threads", e) || strs_add(w, n, e))
+        if (strs_add(w, "--threads", e) || strs_add(w, n, e) || strs_add(w, "--resume", e) ||
+            strs_add(w, "auto", e))
             return -1;
     }
     return time_limit(c, s, e);

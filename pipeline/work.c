@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "pipeline/identity.h"
+#include "pipeline/progress.h"
 #include "stages/units.h"
 
 #include <string.h>
@@ -81,7 +82,7 @@ static int open_all(struct job *j, bool force, enum resume resume, struct work *
     if (!j->saver)
         return -1;
     say_found(j, w);
-    return 0;
+    return progress_plan(j, w->journal, work_done(j), e);
 }
 
 int work_open(struct job *j, bool force, enum resume resume, struct work *w, struct err *e)
@@ -109,7 +110,7 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
 /* Nothing that is worth to go on from: no record is safe, or the same error would come again. */
 static bool worthless(const struct work *w, const struct err *e)
 {
-    if (!w->journal || !journal_committed(w->journal))
+    if (!w->journal || !journal_committed(w->journal) || !progress_kept(w->journal))
         return true;
     return e && (e->code == ERR_INPUT || e->code == ERR_LIMIT || e->code == ERR_UNBUILT);
 }
@@ -118,8 +119,8 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
 {
     struct err lost = { 0 };
     bool mine = w->journal && !journal_owned(w->journal, &lost);
-    if (!published && mine && j->saver)
-        (void)unit_commit(j, NULL);
+    if (!published && mine && j->saver && !unit_commit(j, NULL))
+        progress_error(w->journal, e);
     if (w->journal && !mine && !published && lost.code == ERR_RESUME && e)
         *e = lost; /* that is why a file was not there, or a name taken */
     dir_abandon(w->out);
