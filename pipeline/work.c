@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cluster/comm.h"
 #include "pipeline/identity.h"
+#include "pipeline/progress.h"
 #include "stages/smooth_units.h"
 
 #include <string.h>
@@ -143,7 +144,7 @@ static int open_units(struct job *j, struct work *w, struct err *e)
     if (!j->saver)
         return -1;
     say_found(j, w);
-    return 0;
+    return j->comm->rank ? 0 : progress_plan(j, w->journal, work_done(j), e);
 }
 
 /* Rank 0 decides about what is there; the others open it behind rank 0. */
@@ -207,7 +208,7 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
  * earlier run has found. */
 static bool worthless(const struct work *w, const struct err *e)
 {
-    if (!w->journal || !journal_committed(w->journal))
+    if (!w->journal || !journal_committed(w->journal) || !progress_kept(w->journal))
         return true;
     return !journal_resumed(w->journal) && e &&
            (e->code == ERR_INPUT || e->code == ERR_LIMIT || e->code == ERR_UNBUILT);
@@ -218,8 +219,8 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
     struct err lost = { 0 };
     bool mine = w->journal && !journal_owned(w->journal, &lost);
     bool first = !j->comm->rank;
-    if (!published && mine && j->saver)
-        (void)unit_commit(j, NULL);
+    if (!published && mine && j->saver && !unit_commit(j, NULL))
+        progress_error(w->journal, e);
     if (w->journal && j->comm->size > 1)
         (void)journal_refresh(w->journal, NULL); /* others may have finished something */
     if (w->journal && !mine && !published && lost.code == ERR_RESUME && e)
