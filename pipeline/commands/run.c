@@ -139,7 +139,9 @@ static int prepare(struct cli *c, bool runs, struct recipe *r, struct job *j, st
     if (cli_recipe(c, r, e))
         return -1;
     use_threads(c, r);
-    return (runs && work_refuse_existing(r->output, c->force, e)) || job_plan(r, c->allow_unmatched, j, e) ? -1 : 0;
+    return (runs && work_refuse_existing(r->output, c->force, e)) || job_plan(r, c->allow_unmatched, j, e)
+               ? -1
+               : 0;
 }
 
 /* Ranks plan alike, and none of them begins before all have. */
