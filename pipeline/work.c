@@ -205,11 +205,20 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
     return -1;
 }
 
+/* Is something finished on disk, as the next run would find it? */
+static bool kept(const struct work *w)
+{
+    struct journal *j = journal_look(w->dir, NULL);
+    bool yes = j && progress_kept(j);
+    journal_close(j);
+    return yes;
+}
+
 /* Nothing that is worth to go on from: no record is safe, or the input is at fault, and not in comparison with what an
  * earlier run has found. */
 static bool worthless(const struct work *w, const struct err *e)
 {
-    if (!w->journal || !journal_committed(w->journal) || !progress_kept(w->journal))
+    if (!w->journal || !kept(w))
         return true;
     return !journal_resumed(w->journal) && e &&
            (e->code == ERR_INPUT || e->code == ERR_LIMIT || e->code == ERR_UNBUILT);
@@ -222,8 +231,6 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
     bool first = !j->comm->rank;
     if (!published && mine && j->saver && !unit_commit(j, NULL))
         progress_error(w->journal, e);
-    if (w->journal && j->comm->size > 1)
-        (void)journal_refresh(w->journal, NULL); /* others may have finished something */
     if (w->journal && !mine && !published && lost.code == ERR_RESUME && e)
         *e = lost; /* that is why a file was not there, or a name taken */
     dir_abandon(w->out);
