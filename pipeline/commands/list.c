@@ -2,6 +2,7 @@
 #include "pipeline/commands/rows.h"
 
 #include "base/version.h"
+#include "cluster/batch.h"
 #include "cluster/comm.h"
 #include "io/containers/container.h"
 #include "kernels/compute.h"
@@ -100,6 +101,8 @@ int list_each(int (*f)(void *arg, const struct listed *row, struct err *e), void
         row(&s, "compute", (*c)->name, (*c)->doc, true);
     for (const struct comm_kind *const *k = comms; *k; k++)
         row(&s, "communicators", (*k)->name, (*k)->doc, true);
+    for (const struct batch_kind *const *b = batches; *b; b++)
+        row(&s, "batch schedulers", (*b)->name, (*b)->doc, true);
     return s.rc;
 }
 
