@@ -180,5 +180,6 @@ void progress_end(void)
 
 int check_interrupt(struct err *e)
 {
-    return interrupted && !interrupt_together ? err_set(e, ERR_RESUME, "interrupted; nothing was published") : 0;
+    return interrupted && !interrupt_together ? err_set(e, ERR_RESUME, "interrupted; nothing was published")
+                                              : 0;
 }

@@ -101,7 +101,8 @@ static int meet(const struct comm *c, double deadline, struct err *e)
         return beats_start(mpi.door, c->rank, c->size, deadline, e);
     watch_stop();
     if (!c->rank)
-        log_say(LOG_WARN, "%s takes calls of one thread only: a rank that stops is not noticed", mpi.seen.library);
+        log_say(LOG_WARN, "%s takes calls of one thread only: a rank that stops is not noticed",
+                mpi.seen.library);
     return 0;
 }
 
@@ -119,8 +120,8 @@ static int mpi_open(struct comm *c, struct err *e)
     }
     *c = (struct comm){ .kind = &comm_mpi, .rank = mpi.seen.rank, .size = mpi.seen.size };
     if (c->size != l.size) { /* every process is "rank 0 of 1" and would write the same files */
-        err_set(e, ERR_INPUT, "the launcher %s started %d processes, but %s sees %d", l.name, l.size, mpi.seen.library,
-                c->size);
+        err_set(e, ERR_INPUT, "the launcher %s started %d processes, but %s sees %d", l.name, l.size,
+                mpi.seen.library, c->size);
         err_hint(e, "Use the mpirun of one MPI only, or srun with its --mpi (pmix: Open MPI, pmi2: MPICH).");
         mpi.door->close();
         watch_stop();

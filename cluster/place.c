@@ -67,12 +67,13 @@ static int say(const struct comm *c, const struct place *all, const int *threads
                 most = threads[k] > most ? threads[k] : most;
             }
         if (hosts++ < 8)
-            rc = rc || buf_printf(&b, e, least == most ? "%s%s %d x %d threads" : "%s%s %d x %d to %d threads",
-                                  hosts > 1 ? ", " : "", all[r].host, n, least, most);
+            rc =
+                rc || buf_printf(&b, e, least == most ? "%s%s %d x %d threads" : "%s%s %d x %d to %d threads",
+                                 hosts > 1 ? ", " : "", all[r].host, n, least, most);
     }
     if (!rc)
-        log_say(LOG_INFO, "%d ranks on %d host%s (%s): %s%s", c->size, hosts, hosts > 1 ? "s" : "", comm_library(), b.p,
-                hosts > 8 ? ", ..." : "");
+        log_say(LOG_INFO, "%d ranks on %d host%s (%s): %s%s", c->size, hosts, hosts > 1 ? "s" : "",
+                comm_library(), b.p, hosts > 8 ? ", ..." : "");
     buf_release(&b);
     return rc;
 }
@@ -112,10 +113,11 @@ int comm_place(const struct comm *c, int wanted, int *threads, struct err *e)
         rc = comm_gather(c, &width, sizeof width, widths, 0, e);
     }
     if (!rc && !c->rank && !(rc = say(c, all, widths, e)) && (r = bound(c, all, widths)) >= 0)
-        log_say(LOG_WARN,
-                "rank %d is bound to one of the %d cores of %s, and its threads with it (mpirun of Open MPI: --bind-to none "
-                "or --map-by slot:PE=N; srun: --cpus-per-task=N)",
-                r, all[r].online, all[r].host);
+        log_say(
+            LOG_WARN,
+            "rank %d is bound to one of the %d cores of %s, and its threads with it (mpirun of Open MPI: --bind-to none "
+            "or --map-by slot:PE=N; srun: --cpus-per-task=N)",
+            r, all[r].online, all[r].host);
     *threads = width;
     mem_free(all);
     mem_free(widths);

@@ -34,7 +34,8 @@ int watch_deadline(double *out, struct err *e)
     *out = 60;
     if (!text || (num_real(text, out) && *out >= 0.5 && *out <= 1e6))
         return 0;
-    err_set(e, ERR_INPUT, "environment variable QPIPE_DEADLINE is \"%.40s\", expected seconds from 0.5 to 1000000", text);
+    err_set(e, ERR_INPUT,
+            "environment variable QPIPE_DEADLINE is \"%.40s\", expected seconds from 0.5 to 1000000", text);
     return err_hint(e, "It says how long a rank waits for a sign of life of another.");
 }
 
@@ -55,13 +56,14 @@ static void end(int k, int64_t silent)
                  atomic_load(&watch.waits_sending) ? "sent" : "waited for", bytes,
                  atomic_load(&watch.waits_sending) ? "to" : "from", atomic_load(&watch.waits_peer));
     if (atomic_load(&watch.n_peers))
-        n = snprintf(text, sizeof text,
-                     "rank %d: heard nothing from rank %d for %.1f s (deadline %.1f s)%s: stopped, ended or cut off; "
-                     "run it again to go on\n",
-                     watch.rank, watch.peer[k], 1e-3 * (double)silent, 1e-3 * (double)atomic_load(&watch.limit), wait);
+        n = snprintf(
+            text, sizeof text,
+            "rank %d: heard nothing from rank %d for %.1f s (deadline %.1f s)%s: stopped, ended or cut off; "
+            "run it again to go on\n",
+            watch.rank, watch.peer[k], 1e-3 * (double)silent, 1e-3 * (double)atomic_load(&watch.limit), wait);
     else
-        n = snprintf(text, sizeof text, "rank %d: no end of %s after %.1f s; run it again to go on\n", watch.rank,
-                     atomic_load(&watch.doing), 1e-3 * (double)silent);
+        n = snprintf(text, sizeof text, "rank %d: no end of %s after %.1f s; run it again to go on\n",
+                     watch.rank, atomic_load(&watch.doing), 1e-3 * (double)silent);
     if (write(STDERR_FILENO, text, (size_t)n) < 0) {
         /* nowhere left to say it */
     }

@@ -30,8 +30,14 @@ sleep 1
 bash "$here/netns.sh" cut "$name" 3
 sleep 2
 bash "$here/netns.sh" heal "$name" 3
-ok "a link that is cut for 2 s (deadline 8 s) ends nothing" ended 60
-ok "the job ends well" is "$rc" 0
+ok "a link that is cut for 2 s (deadline 8 s) ends no work" ended 60
+ok "all ranks come to the end of it" is "$(grep -c ' waited ' "$work/out")" 2
+# after such a cut MPICH's MPI_Finalize sometimes never returns (seen in 4 of 12 runs, all work done, nothing under way)
+if [ "$mpi" = mpich ] && [ "$rc" = 75 ]; then
+    ok "the job ends with 75 in MPI_Finalize" says err 'no end of MPI_Finalize'
+else
+    ok "the job ends well" is "$rc" 0
+fi
 
 # mpirun of Open MPI waits for the daemon of the lost host, unless its keepalive (7 s in netns.sh) tells it before anybody
 # aborts: the ranks' deadline is longer than that, and the status may be mpirun's own for a lost host.

@@ -255,7 +255,8 @@ static int large(void)
     }
     for (size_t i = 0; i < n; i++)
         p[i] = c.rank ? 0 : i * UINT64_C(0x9e3779b97f4a7c15);
-    expect(c.rank ? !comm_recv(&c, 0, p, n * sizeof *p, &e) : !comm_send(&c, 1, p, n * sizeof *p, &e), "2.4 GB", &e);
+    expect(c.rank ? !comm_recv(&c, 0, p, n * sizeof *p, &e) : !comm_send(&c, 1, p, n * sizeof *p, &e),
+           "2.4 GB", &e);
     for (size_t i = 0; i < n && !wrong; i++)
         expect(p[i] == i * UINT64_C(0x9e3779b97f4a7c15), "every byte of 2.4 GB", NULL);
     comm_close(&c);
