@@ -23,7 +23,7 @@ static size_t size_of(const struct smooth_job *s)
     return sizeof s->result + (size_t)s->map.channels * sizeof(float);
 }
 
-int smooth_unit_keep(struct job *j, const struct smooth_job *s, const float *scale, struct err *e)
+int smooth_unit_keep(struct job *j, const struct smooth_job *s, struct err *e)
 {
     if (!j->units)
         return 0;
@@ -31,7 +31,7 @@ int smooth_unit_keep(struct job *j, const struct smooth_job *s, const float *sca
     int rc = -1;
     if (value) {
         memcpy(value, &s->result, sizeof s->result);
-        memcpy(value + sizeof s->result, scale, size_of(s) - sizeof s->result);
+        memcpy(value + sizeof s->result, s->scale, size_of(s) - sizeof s->result);
         rc = unit_begin(j, key, e) || unit_end(j, value, size_of(s), e) ? -1 : 0;
     }
     mem_free(value);
@@ -42,14 +42,11 @@ int smooth_unit_keep(struct job *j, const struct smooth_job *s, const float *sca
 int smooth_unit_take(struct job *j, struct smooth_job *s, struct err *e)
 {
     char *key = key_of(s, e), *value = key ? mem_alloc(size_of(s), e) : NULL;
-    float *scale = value ? mem_array((size_t)s->map.channels, sizeof *scale, e) : NULL;
-    int rc = scale ? unit_take(j, key, value, size_of(s), e) : -1;
+    int rc = value ? unit_take(j, key, value, size_of(s), e) : -1;
     if (!rc) {
         memcpy(&s->result, value, sizeof s->result);
-        memcpy(scale, value + sizeof s->result, size_of(s) - sizeof s->result);
-        rc = smoothed_add(j->smooth.tensors, &s->map, scale, e);
+        memcpy(s->scale, value + sizeof s->result, size_of(s) - sizeof s->result);
     }
-    mem_free(scale);
     mem_free(value);
     mem_free(key);
     return rc;
@@ -61,29 +58,4 @@ bool smooth_stage_done(const struct job *j, int stage)
         if (j->smooth.v[i].stage == stage && !smooth_unit_done(j, &j->smooth.v[i]))
             return false;
     return true;
-}
-
-static bool before(const struct smooth_job *a, const struct smooth_job *b)
-{
-    return a->map.block != b->map.block ? a->map.block < b->map.block
-                                        : a->map.balance[0]->group < b->map.balance[0]->group;
-}
-
-/* In the order of the walk: a tensor that two mappings scale is rounded in between. */
-int smooth_stage_take(struct job *j, int stage, struct err *e)
-{
-    struct smooth_job *last = NULL;
-    for (;;) {
-        struct smooth_job *next = NULL;
-        for (int64_t i = 0; i < j->smooth.n; i++) {
-            struct smooth_job *s = &j->smooth.v[i];
-            if (s->stage == stage && (!last || before(last, s)) && (!next || before(s, next)))
-                next = s;
-        }
-        if (!next)
-            return 0;
-        if (smooth_unit_take(j, next, e))
-            return -1;
-        last = next;
-    }
 }

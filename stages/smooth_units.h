@@ -5,11 +5,9 @@
 #include "stages/units.h"
 
 bool smooth_unit_done(const struct job *j, const struct smooth_job *s);
-int smooth_unit_keep(struct job *j, const struct smooth_job *s, const float *scale, struct err *e);
-/* smooth_unit_take - the scales to the tensors, the numbers to s->result. At the place of the walk where they were found: what
- * is read behind it is read scaled, and only that. */
+/* smooth_unit_keep - s->scale and s->result; smooth_unit_take - the other way. */
+int smooth_unit_keep(struct job *j, const struct smooth_job *s, struct err *e);
 int smooth_unit_take(struct job *j, struct smooth_job *s, struct err *e);
 /* All mappings of a stage: then it needs no walk. */
 bool smooth_stage_done(const struct job *j, int stage);
-int smooth_stage_take(struct job *j, int stage, struct err *e);
 #endif
