@@ -230,7 +230,8 @@ int journal_refresh(struct journal *j, struct err *e)
     int rc = path_list(j->dir, &names, e), rank, start;
     for (size_t i = 0; !rc && i < names.n; i++) {
         bool journal = journal_name(names.v[i], &rank, &start);
-        if (!j->file && (journal || spool_name(names.v[i], &rank, &start)) && rank == j->rank && start >= j->start)
+        if (!j->file && (journal || spool_name(names.v[i], &rank, &start)) && rank == j->rank &&
+            start >= j->start)
             j->start = start + 1;
         if (journal && (!j->file || strcmp(names.v[i], j->name)))
             rc = add_source(j, names.v[i], e);

@@ -54,7 +54,8 @@ static bool was_published(const struct work *w)
 {
     struct strs folders = { 0 };
     struct journal *j = path_is_dir(w->dir) ? journal_look(w->dir, NULL) : NULL;
-    bool yes = j && journal_get(j, "published", NULL) && !path_list_folders(w->dir, &folders, NULL) && !folders.n;
+    bool yes =
+        j && journal_get(j, "published", NULL) && !path_list_folders(w->dir, &folders, NULL) && !folders.n;
     journal_close(j);
     strs_release(&folders);
     return yes;

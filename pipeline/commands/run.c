@@ -140,7 +140,9 @@ static int prepare(struct cli *c, bool runs, struct recipe *r, struct job *j, st
         return -1;
     use_threads(c, r);
     /* before texts are read: the commonest mistake of a second run */
-    return (runs && work_refuse_existing(r->output, c->force, e)) || job_plan(r, c->allow_unmatched, j, e) ? -1 : 0;
+    return (runs && work_refuse_existing(r->output, c->force, e)) || job_plan(r, c->allow_unmatched, j, e)
+               ? -1
+               : 0;
 }
 
 /* Ranks plan alike, and none of them begins before all have. */
