@@ -160,7 +160,7 @@ static int open_all(struct job *j, bool force, enum resume resume, struct work *
                : 0;
 }
 
-/* What stands under the output's name already may be this very job's, which died behind its last step. */
+/* What stands under the output's name already: nothing that matters, this job's own work, or an error. */
 static int look_at_output(const struct job *j, bool force, struct work *w, struct err *e)
 {
     if (force || !path_exists(j->recipe->output))
@@ -178,15 +178,14 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
     w->dir = work_name(j->recipe->output, ".work", e);
     if (!w->dir)
         return -1;
-    if (comm_agree(j->comm, j->comm->rank ? 0 : look_at_output(j, force, w, e), e) ||
-        comm_bcast(j->comm, &w->finished, sizeof w->finished, 0, e)) {
+    int rc = j->comm->rank ? 0 : look_at_output(j, force, w, e);
+    if (comm_agree(j->comm, rc, e) || comm_bcast(j->comm, &w->finished, sizeof w->finished, 0, e)) {
         mem_free(w->dir);
         return -1;
     }
     if (w->finished)
         return 0;
     bool had = path_exists(w->dir);
-    int rc = 0;
     if (resume == RESUME_REQUIRED && !had) {
         rc = err_set(e, ERR_INPUT, "%s: no such folder: nothing that was finished is there to go on from",
                      w->dir);
