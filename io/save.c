@@ -320,7 +320,6 @@ static int write_shard(struct saver *s, int64_t from, int64_t to, struct saved_f
     int rc = w ? 0 : -1;
     for (int64_t i = from; !rc && i < to; i++) {
         struct saved_tensor *t = &s->t[i].t;
-        t->file = out->name;
         rc = st_writer_add(w, t->name, t->dtype, t->rank, t->dim, e);
     }
     rc = rc || st_writer_begin(w, path, e) || copy_tensors(s, w, from, to, e);
@@ -344,8 +343,8 @@ static int name_shards(struct saver *s, int64_t n_shards, struct err *e)
             return -1;
         s->n_files = k + 1;
         s->first[k] = from;
-        while (from < s->n && s->t[from].shard == k)
-            from++;
+        for (; from < s->n && s->t[from].shard == k; from++)
+            s->t[from].t.file = s->file[k].name;
     }
     s->first[n_shards] = from;
     return 0;
@@ -450,6 +449,13 @@ int saver_end(struct saver *s, int64_t *n_tasks, struct err *e)
 int saver_task(struct saver *s, int64_t i, struct err *e)
 {
     return write_shard(s, s->first[i], s->first[i + 1], &s->file[i], e);
+}
+
+void saver_shard(struct saver *s, int64_t i, uint64_t bytes, const char sha256[65])
+{
+    BUG_ON(i < 0 || i >= s->n_files);
+    s->file[i].bytes = bytes;
+    memcpy(s->file[i].sha256, sha256, sizeof s->file[i].sha256);
 }
 
 int saver_publish(struct saver *s, struct err *e)

@@ -60,6 +60,8 @@ int saver_sync(struct saver *s, struct err *e); /* what was put so far is safe o
 int saver_finish(struct saver *s, struct err *e);
 int saver_end(struct saver *s, int64_t *n_tasks, struct err *e);
 int saver_task(struct saver *s, int64_t i, struct err *e);
+/* saver_shard - of a shard that another process has written into the same folder (its task i), instead of saver_task. */
+void saver_shard(struct saver *s, int64_t i, uint64_t bytes, const char sha256[65]);
 int saver_publish(struct saver *s, struct err *e);
 /* After finish; sorted by name. */
 const struct saved_tensor *saver_tensors(const struct saver *s, int64_t *n);

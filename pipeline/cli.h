@@ -32,6 +32,8 @@ struct cli {
     int64_t activation_budget;
     int activations; /* enum simulate */
     struct cli_batch batch;
+    double network;      /* Gbit/s between two ranks */
+    int64_t rank_memory; /* bytes that a rank may use; 0: not said */
     bool watch;
     int64_t interval; /* seconds between two looks */
     /* words that are no options */
@@ -43,6 +45,7 @@ struct command {
     int min_words, max_words;
     const char *const *details;               /* paragraphs for help and man page, ends with NULL */
     int (*run)(struct cli *c, struct err *e); /* the exit status, or -1 with e set */
+    bool ranks;                               /* several ranks may run it together (cluster/comm.h) */
 };
 extern const struct command *const commands[]; /* ends with NULL */
 extern const struct opt common_options[];      /* taken by every command */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/phase.h"
+#include "cluster/comm.h"
 #include "kernels/compute.h"
 #include "kernels/math.h"
 #include "pipeline/manifest.h"
@@ -46,11 +47,17 @@ static int write_manifest(struct job *j, const char *dir, struct run_report *r, 
     return rc;
 }
 
+/* What rank 0 writes beside the shards, before the folder is verified. */
+static int write_small(struct job *j, const char *dir, struct run_report *r, struct err *e)
+{
+    return j->comm->rank ? 0 : add_saved_files(j, r, e) || write_recipe(j, dir, r, e) ? -1 : 0;
+}
+
 /* Everything that happens inside the folder that nobody sees yet. */
 static int fill(struct job *j, const char *dir, struct run_report *r, struct err *e)
 {
-    if (pass_run(j, dir, e) || save_run(j, dir, &r->files, e) || add_saved_files(j, r, e) ||
-        write_recipe(j, dir, r, e))
+    if (pass_run(j, dir, e) || save_run(j, dir, &r->files, e) || write_small(j, dir, r, e) ||
+        comm_agree(j->comm, 0, e)) /* all files are there */
         return -1;
     if (j->verify) {
         if (verify_run(j, dir, dir, &r->verify, e))
@@ -60,7 +67,7 @@ static int fill(struct job *j, const char *dir, struct run_report *r, struct err
     }
     for (size_t i = 0; i < r->files.n; i++)
         r->bytes_out += r->files.file[i].bytes;
-    return write_manifest(j, dir, r, e);
+    return j->comm->rank ? 0 : write_manifest(j, dir, r, e);
 }
 
 static int use_math(const struct job *j, struct err *e)
@@ -134,6 +141,8 @@ static char *rejected_name(const char *output, struct err *e)
 static int publish(struct job *j, struct work *w, struct run_report *out, struct err *e)
 {
     struct out_dir *d = w->out;
+    if (j->comm->rank)
+        return 0;
     out->output = out->rejected ? rejected_name(j->recipe->output, e) : mem_strdup(j->recipe->output, e);
     if (!out->output || journal_owned(w->journal, e) ||
         (out->rejected && path_exists(out->output) && path_remove_tree(out->output, e)))
@@ -152,8 +161,9 @@ int run_job(struct job *j, bool force, enum resume resume, struct run_report *ou
     out->bytes_in = (uint64_t)out->cost.bytes_in;
     if (begin(j, force, resume, &w, e))
         return -1;
-    int rc = fill(j, dir_path(w.out), out, e);
-    rc = rc ? err_while(e, "running %s", j->recipe->path) : publish(j, &w, out, e);
+    int rc = fill(j, w.path, out, e) ? err_while(e, "running %s", j->recipe->path) : 0;
+    if (!rc)
+        rc = comm_agree(j->comm, publish(j, &w, out, e), e); /* the others go when the output is there */
     work_close(j, &w, !rc, e);
     out->seconds = clock_seconds() - start;
     phase_report();

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/comm.h"
 #include "pipeline/identity.h"
 #include "pipeline/progress.h"
 #include "stages/units.h"
@@ -45,9 +46,12 @@ static int open_journal(const struct job *j, enum resume resume, struct work *w,
     struct identity id = { 0 };
     int rc = identity_of(j, &id, e);
     if (!rc) {
-        struct journal_options o = {
-            .dir = w->dir, .size = 1, .resume = resume, .identity = id.line, .n_identity = id.n
-        };
+        struct journal_options o = { .dir = w->dir,
+                                     .rank = j->comm->rank,
+                                     .size = j->comm->size,
+                                     .resume = resume,
+                                     .identity = id.line,
+                                     .n_identity = id.n };
         w->journal = journal_open(&o, e);
     }
     identity_release(&id);
@@ -64,25 +68,39 @@ static void say_found(const struct job *j, const struct work *w)
 /* The output is filled under a name of this start, so that a copy of the job that still runs can not write into it. */
 static int open_output(const struct job *j, bool force, struct work *w, struct err *e)
 {
-    char *out = mem_printf(e, "%s/out.%d", w->dir, journal_start(w->journal));
-    if (out && !remove_outputs(w->dir, e))
-        w->out = dir_create_in(j->recipe->output, out, force, e);
-    mem_free(out);
+    int start = journal_start(w->journal);
+    if (comm_bcast(j->comm, &start, sizeof start, 0, e))
+        return -1;
+    w->path = mem_printf(e, "%s/out.%d", w->dir, start);
+    if (!w->path || j->comm->rank)
+        return w->path ? 0 : -1;
+    if (!remove_outputs(w->dir, e))
+        w->out = dir_create_in(j->recipe->output, w->path, force, e);
     return w->out ? 0 : -1;
 }
 
-static int open_all(struct job *j, bool force, enum resume resume, struct work *w, struct err *e)
+static int open_units(struct job *j, struct work *w, struct err *e)
 {
-    if (open_journal(j, resume, w, e) || open_output(j, force, w, e))
-        return -1;
-    j->units = units_open(j, w->journal, w->dir, 0, e);
+    j->units = units_open(j, w->journal, w->dir, j->comm->rank, e);
     if (!j->units)
         return -1;
-    j->saver = saver_new_in(dir_path(w->out), units_spool(j->units), (uint64_t)j->save->shard_size, e);
+    j->saver = saver_new_in(w->path, units_spool(j->units), (uint64_t)j->save->shard_size, e);
     if (!j->saver)
         return -1;
     say_found(j, w);
-    return progress_plan(j, w->journal, work_done(j), e);
+    return j->comm->rank ? 0 : progress_plan(j, w->journal, work_done(j), e);
+}
+
+/* Rank 0 decides about what is there; the others open it behind rank 0. */
+static int open_all(struct job *j, bool force, enum resume resume, struct work *w, struct err *e)
+{
+    const struct comm *c = j->comm;
+    enum resume others = resume == RESUME_NEVER ? RESUME_AUTO : resume;
+    return comm_agree(c, c->rank ? 0 : open_journal(j, resume, w, e), e) ||
+                   comm_agree(c, c->rank ? open_journal(j, others, w, e) : 0, e) ||
+                   comm_agree(c, open_output(j, force, w, e), e) || comm_agree(c, open_units(j, w, e), e)
+               ? -1
+               : 0;
 }
 
 int work_open(struct job *j, bool force, enum resume resume, struct work *w, struct err *e)
@@ -92,10 +110,14 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
     if (!w->dir)
         return -1;
     bool had = path_exists(w->dir);
+    int rc = 0;
     if (resume == RESUME_REQUIRED && !had) {
-        err_set(e, ERR_INPUT, "%s: no such folder: nothing that was finished is there to go on from", w->dir);
+        rc = err_set(e, ERR_INPUT, "%s: no such folder: nothing that was finished is there to go on from",
+                     w->dir);
         err_hint(e, "--resume auto begins anew then");
-    } else if (!path_make_dir(w->dir, e) && !open_all(j, force, resume, w, e))
+    } else if (!j->comm->rank)
+        rc = path_make_dir(w->dir, e);
+    if (!comm_agree(j->comm, rc, e) && !open_all(j, force, resume, w, e))
         return 0;
     struct err why = { 0 };
     if (had && !w->journal) { /* of another job, or not to be read: left as it is */
@@ -119,8 +141,11 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
 {
     struct err lost = { 0 };
     bool mine = w->journal && !journal_owned(w->journal, &lost);
+    bool first = !j->comm->rank;
     if (!published && mine && j->saver && !unit_commit(j, NULL))
         progress_error(w->journal, e);
+    if (w->journal && j->comm->size > 1)
+        (void)journal_refresh(w->journal, NULL); /* others may have finished something */
     if (w->journal && !mine && !published && lost.code == ERR_RESUME && e)
         *e = lost; /* that is why a file was not there, or a name taken */
     dir_abandon(w->out);
@@ -130,8 +155,9 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
     units_close(j->units);
     j->units = NULL;
     journal_close(w->journal);
-    if (remove && (mine || !w->journal))
+    if (remove && first && (mine || !w->journal))
         path_remove_tree(w->dir, NULL);
+    mem_free(w->path);
     mem_free(w->dir);
     memset(w, 0, sizeof *w);
 }

@@ -9,9 +9,10 @@ struct out_dir;
 struct work {
     char *dir;
     struct journal *journal;
-    struct out_dir *out; /* freed by whoever publishes it, who sets NULL */
+    struct out_dir *out; /* rank 0's: freed by whoever publishes it, who sets NULL */
+    char *path;          /* where all ranks write */
 };
-/* work_open - takes the output's work folder, new or left by an earlier run; j->units and j->saver are set. force: an existing
+/* All ranks of a job call these. work_open - takes the output's work folder, new or left by an earlier run; j->units and j->saver are set. force: an existing
  * output is replaced at the end. ERR_INPUT when the output exists, or what was left is another job's. */
 int work_open(struct job *j, bool force, enum resume resume, struct work *w, struct err *e);
 /* work_close - the end: the folder goes when `published`, or when nothing is in it that a next run could take. e: why the run

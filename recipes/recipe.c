@@ -102,6 +102,7 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
     }
     r->seed = (uint64_t)h.seed;
     r->threads_hint = (int)h.threads;
+    r->sharding = (enum sharding)h.sharding;
     r->model = h.model, h.model = NULL;
     r->output = h.output, h.output = NULL;
     r->math = rc ? NULL : mem_strdup(math_words[h.math], e);

@@ -5,6 +5,9 @@
 #include "recipes/node_yaml.h"
 #include "recipes/options.h"
 
+enum sharding { SHARD_AUTO, SHARD_DATA, SHARD_LAYERS };
+extern const char *const sharding_words[]; /* "auto", "data", "layers", NULL */
+
 struct recipe_stage {
     const struct stage_spec *spec;
     void *options; /* spec->size bytes, filled; owned */
@@ -25,9 +28,10 @@ struct recipe {
     char *model, *output; /* absolute or relative to the working folder; NULL: not said anywhere */
     uint64_t seed;
     const struct dialect *dialect;
-    bool native;      /* grammar */
-    int threads_hint; /* `threads:` or 0 */
-    char *math;       /* "exact" or "blas" */
+    bool native;            /* grammar */
+    int threads_hint;       /* `threads:` or 0 */
+    enum sharding sharding; /* how ranks share the work: changes no byte, and is not part of what is hashed */
+    char *math;             /* "exact" or "blas" */
     struct serve_options serve;
     struct recipe_stage *
         stage; /* in order; load first, then calibrate, modifiers, save, verify; load and save are added when absent */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "stages/ranks.h"
 #include "stages/units.h"
 
 #include <string.h>
@@ -21,6 +22,10 @@ struct tasks {
     struct strs read; /* tensors that modules read and that stay as they are, sorted */
     struct err *err;  /* [kernels_threads()]: of the first task that failed there */
     int64_t *failed;  /* the same: which task, or n */
+    struct outcome {  /* [n]: what other ranks hear of a task */
+        uint64_t bytes;
+        char sha256[HASH_HEX];
+    } * outcome;
 };
 
 static int digest_file(const struct job *j, struct input_file *f, struct err *e)
@@ -65,6 +70,41 @@ static int digest_tensor(const struct tasks *all, int64_t i, struct err *e)
     return rc;
 }
 
+/* What a task has found: its place. bytes: NULL unless it is a shard. */
+static char *place_of(const struct tasks *all, const struct task *t, uint64_t *bytes)
+{
+    struct job *j = all->j;
+    int64_t n;
+    if (t->kind == FILE_IN)
+        return j->inputs.file[t->i].sha256;
+    if (t->kind == TENSOR_IN)
+        return j->inputs.tensor[t->i].sha256;
+    const struct saved_file *f = &saver_files(j->saver, &n)[t->i];
+    *bytes = f->bytes;
+    return (char *)(uintptr_t)f->sha256;
+}
+
+/* Task i was done by rank i % size; afterwards every rank knows what all have found. */
+static int share_tasks(struct tasks *all, struct err *e)
+{
+    const struct comm *c = all->j->comm;
+    if (c->size == 1)
+        return 0;
+    for (int64_t i = c->rank; i < all->n; i += c->size)
+        memcpy(all->outcome[i].sha256, place_of(all, &all->task[i], &all->outcome[i].bytes), HASH_HEX);
+    if (ranks_share_around(c, all->outcome, sizeof *all->outcome, all->n, e))
+        return -1;
+    for (int64_t i = 0; i < all->n; i++) {
+        const struct outcome *o = &all->outcome[i];
+        uint64_t bytes;
+        if (all->task[i].kind == SAVE)
+            saver_shard(all->j->saver, all->task[i].i, o->bytes, o->sha256);
+        else
+            memcpy(place_of(all, &all->task[i], &bytes), o->sha256, HASH_HEX);
+    }
+    return 0;
+}
+
 static int do_task(const struct tasks *all, const struct task *t, struct err *e)
 {
     struct job *j = all->j;
@@ -83,7 +123,8 @@ static void run_task(void *arg, int64_t i)
     struct tasks *all = arg;
     struct err e = { 0 };
     int w = k_worker();
-    if (!do_task(all, &all->task[i], &e) || all->failed[w] <= i)
+    if (i % all->j->comm->size != all->j->comm->rank || !do_task(all, &all->task[i], &e) ||
+        all->failed[w] <= i)
         return;
     all->failed[w] = i;
     all->err[w] = e;
@@ -169,21 +210,23 @@ int digests_run(struct job *j, struct err *e)
     all.task = mem_array(most, sizeof *all.task, e);
     all.err = mem_array((size_t)width, sizeof *all.err, e);
     all.failed = mem_array((size_t)width, sizeof *all.failed, e);
-    int rc = all.task && all.err && all.failed ? list_read(j, &all.read, e) : -1;
+    all.outcome = mem_array(most, sizeof *all.outcome, e);
+    int rc = all.outcome && all.task && all.err && all.failed ? list_read(j, &all.read, e) : -1;
     if (!rc) {
         all.n = list_tasks(j, all.task);
         for (int w = 0; w < width; w++)
             all.failed[w] = all.n;
         k_parallel(all.n, run_task, &all);
-        rc = first_failure(&all, width, e);
+        rc = first_failure(&all, width, e) || share_tasks(&all, e) ? -1 : 0;
         if (!rc)
             pass_digests(j);
-        rc = rc || saver_publish(j->saver, e) ? -1 : 0;
+        rc = rc || (!j->comm->rank && saver_publish(j->saver, e)) ? -1 : 0;
     }
     strs_release(&all.read);
     mem_free(all.task);
     mem_free(all.err);
     mem_free(all.failed);
+    mem_free(all.outcome);
     return rc;
 }
 

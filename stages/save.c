@@ -1,5 +1,6 @@
 /* save.c - the save stage: which container holds the schemes (plan), and everything that no modifier wrote: untouched
  * tensors byte for byte, config.json, tokenizer and other small files (run). */
+#include "cluster/comm.h"
 #include "stages/rows.h"
 #include "stages/units.h"
 
@@ -134,7 +135,7 @@ static int copy_tensors(struct job *j, struct err *e)
         if (at < taken.n && !strcmp(taken.v[at], info->name))
             continue;
         if (smoothed_changes(j->smooth.tensors, info->name)) {
-            rc = save_smoothed(j, info->name, e);
+            rc = i % j->comm->size == j->comm->rank ? save_smoothed(j, info->name, e) : 0;
             continue;
         }
         struct tensor_view v;
@@ -229,7 +230,11 @@ static int write_config(struct job *j, const char *dir, struct save_report *r, s
 int save_run(struct job *j, const char *dir, struct save_report *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    if (copy_tensors(j, e) || unit_commit(j, e) || digests_run(j, e) || write_config(j, dir, out, e))
+    if (copy_tensors(j, e) || units_gather(j, e) || digests_run(j, e))
+        goto failed;
+    if (j->comm->rank) /* the small files are rank 0's */
+        return 0;
+    if (write_config(j, dir, out, e))
         goto failed;
     if (!j->save->copy_files || !copy_side_files(j, dir, out, e))
         return 0;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/sum.h"
 #include "base/table.h"
+#include "cluster/comm.h"
 #include "cluster/journal.h"
 #include "kernels/kernels.h"
 #include "stages/unit_record.h"
@@ -362,4 +363,46 @@ bool units_span(const struct job *j, const char *key, int64_t *first, int64_t *n
     *first = j->units->span[at].first;
     *n = j->units->span[at].n;
     return true;
+}
+
+/* -- of all ranks -- */
+
+/* Tensors of a unit that another rank made; what it says beside them is its reader's. */
+static int take_bytes(struct job *j, const char *key, struct err *e)
+{
+    struct units *u = j->units;
+    struct unit_reader r = { 0 };
+    struct unit_head h;
+    int64_t at;
+    r.p = journal_get(u->journal, key, &r.n);
+    if (table_get(&u->here, key, &at))
+        return 0;
+    if (unit_get_head(&r, &h))
+        return damaged(u, key, e);
+    return h.tensors ? take_tensors(j, key, &r, h.tensors, e) : 0;
+}
+
+static bool holds_tensors(const char *key)
+{
+    return str_starts(key, "module/") || str_starts(key, "activation/") || str_starts(key, "tensor/");
+}
+
+int units_gather(struct job *j, struct err *e)
+{
+    if (unit_commit(j, e) || comm_agree(j->comm, 0, e))
+        return -1;
+    if (!j->units || j->comm->size == 1)
+        return 0;
+    if (units_refresh(j, e))
+        return -1;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].scheme && unit_module_take(j, &j->module[i], e))
+            return -1;
+    int64_t n = journal_count(j->units->journal);
+    for (int64_t i = 0; i < n; i++) {
+        const char *key = journal_key(j->units->journal, i);
+        if (holds_tensors(key) && take_bytes(j, key, e))
+            return -1;
+    }
+    return 0;
 }

@@ -45,4 +45,7 @@ int unit_weights(const struct job *j, const struct module_job *m, float *w, stru
 bool units_span(const struct job *j, const char *key, int64_t *first, int64_t *n);
 /* units_refresh - what other ranks have committed: call behind a barrier that follows their unit_commit. */
 int units_refresh(struct job *j, struct err *e);
+/* units_gather - commits, and takes the units of all ranks: afterwards every rank's saver has every tensor (their bytes stay
+ * where they are) and every module its result. All ranks call it. */
+int units_gather(struct job *j, struct err *e);
 #endif

@@ -241,4 +241,4 @@ static const char *const details[] = {
 };
 const struct command command_status = { "status", "DIR...", "Say how far runs are, from their journals.",
                                         options,  1,        1000,
-                                        details,  run };
+                                        details,  run,      false };

@@ -223,4 +223,4 @@ static const char *const details[] = {
 };
 const struct command command_submit = { "submit", "RECIPE...", "Run recipes as a job of a batch scheduler.",
                                         options,  1,           1000,
-                                        details,  run };
+                                        details,  run,         false };
