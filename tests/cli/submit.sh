@@ -33,8 +33,8 @@ ok "of that output" says out "$work/many-w8"
 run 0 "several recipes are an array" "$qpipe" submit "$work/v.yaml" "$work/r.yaml" --dry-run
 ok "of three" says out "#SBATCH --array=0-2"
 
-run 3 "a limit that no chain can keep" "$qpipe" submit "$work/r.yaml" --time 10m --rate 0.0001 --dry-run --threads 2
-ok "is refused, with what it takes" says err "no chain of jobs of 600 s can end"
+run 3 "a limit that no chain can keep" "$qpipe" submit "$work/r.yaml" --time 5m --rate 0.001 --dry-run --threads 2
+ok "is refused, with what it takes" says err "no chain of jobs of 300 s can end"
 run 2 "one output for several runs" "$qpipe" submit "$work/v.yaml" --output "$work/x" --dry-run
 ok "is refused" says err "--output names one folder, and there are several runs"
 run 2 "one output twice" "$qpipe" submit "$work/r.yaml" "$work/r.yaml" --dry-run
