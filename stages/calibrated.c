@@ -230,6 +230,7 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
         head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
     int64_t n = j->load.model.n_blocks + head;
+    n = j->walk_end > 0 && j->walk_end < n ? j->walk_end : n;
     progress_start("quantize", n, "blocks");
     int rc = 0;
     for (int64_t b = 0; !rc && b < n; b++) {
