@@ -1,4 +1,4 @@
-/* main.c - the door from the shell: signals, locale, kernels, one command. */
+/* main.c - the door from the shell: signals, locale, kernels, the job's ranks, one command, and what the end of it says. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "cluster/comm.h"
@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static struct comm job; /* the ranks that run this command together */
 
 /* The first signal asks for a clean end; a second one of the same kind ends at once. */
 static void on_signal(int sig)
@@ -50,6 +52,26 @@ static int start(const struct cli *c, struct err *e)
     return 0;
 }
 
+/* Several ranks meet before anything else is done, also when this one has failed already: the others find the same. */
+static int join(const struct command *cmd, const struct cli *c, int rc, struct err *e)
+{
+    struct comm_launch l;
+    struct err launch = { 0 };
+    if (comm_launched(&l, &launch))
+        l.size = 1; /* comm_open says it */
+    if ((rc && l.size == 1) || comm_open(&job, e))
+        return -1;
+    if (job.size == 1)
+        return rc;
+    if (job.rank && c->log_level < LOG_DEBUG)
+        log_setup(LOG_ERROR, (enum log_format)c->log_format); /* rank 0 speaks for all */
+    if (!rc && !cmd->ranks) {
+        rc = err_set(e, ERR_UNBUILT, "`qpipe %s` runs on one rank only, found %d", cmd->name, job.size);
+        err_hint(e, "run it without the launcher: one process uses all cores of its machine");
+    }
+    return comm_agree(&job, rc, e);
+}
+
 static int dispatch(int argc, char **argv, struct err *e)
 {
     const char *name = argc > 1 ? argv[1] : "help";
@@ -76,14 +98,28 @@ static int dispatch(int argc, char **argv, struct err *e)
         return dispatch(3, args, e);
     }
     struct cli c;
-    struct comm comm = { 0 };
     int rc = cli_parse(cmd, argc > 2 ? argc - 2 : 0, argv + 2, &c, e);
-    if (!rc && !(rc = start(&c, e)) && !(rc = comm_open(&comm, e))) {
+    if (!rc)
+        rc = start(&c, e);
+    if (!(rc = join(cmd, &c, rc, e)))
         rc = cmd->run(&c, e);
-        comm_close(&comm);
-    }
     cli_release(cmd, &c);
     return rc;
+}
+
+/* Several ranks end alike: what all know of is said once and has one status; what one rank alone found ends the others, who
+ * may wait for it. Only what another run would find again is not resumable. */
+static int end_of_ranks(const struct err *e)
+{
+    enum err_code status = e->code;
+    if (!comm_agreed()) {
+        fprintf(stderr, "rank %d: ", job.rank);
+        log_err(e);
+        comm_abort(&job, ERR_RESUME);
+    }
+    if (job.rank == 0)
+        log_err(e);
+    return status == ERR_INPUT || status == ERR_LIMIT || status == ERR_UNBUILT ? (int)status : ERR_RESUME;
 }
 
 /* OpenMP's workers spin between two loops unless the environment says otherwise before the library is loaded: with other work
@@ -103,8 +139,14 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "C.UTF-8"); /* names in archives; nothing else of the locale, ever */
     signals();
     int rc = dispatch(argc, argv, &e);
-    if (rc >= 0)
-        return rc;
-    log_err(&e);
-    return e.code ? (int)e.code : ERR_BUG;
+    if (rc < 0 && !e.code)
+        e.code = ERR_BUG;
+    if (rc < 0 && job.size > 1)
+        rc = end_of_ranks(&e);
+    else if (rc < 0) {
+        log_err(&e);
+        rc = (int)e.code;
+    }
+    comm_close(&job);
+    return rc;
 }

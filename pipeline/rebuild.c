@@ -14,7 +14,8 @@
 struct state {
     const struct rebuild_options *o;
     struct rebuild *r;
-    char *path, *dir; /* of the manifest */
+    struct folder folder; /* of the manifest, unless that was named itself */
+    char *path, *dir;     /* of the manifest */
     struct json *m;
     const struct json *predicate; /* of m */
     struct recipe recipe;
@@ -27,10 +28,14 @@ struct state {
 
 static int read_manifest(struct state *s, struct err *e)
 {
-    s->path = path_is_dir(s->o->manifest) ? path_join(s->o->manifest, MANIFEST_NAME, e)
-                                          : mem_strdup(s->o->manifest, e);
-    s->dir = s->path ? path_dir(s->path, e) : NULL;
-    if (!s->dir || hash_file(s->path, s->r->manifest_sha256, e))
+    if (str_ends(s->o->manifest, ".json")) {
+        s->path = mem_strdup(s->o->manifest, e);
+        s->dir = s->path ? path_dir(s->path, e) : NULL;
+    } else if (!folder_open(s->o->manifest, &s->folder, e)) {
+        s->path = path_join(s->folder.dir, MANIFEST_NAME, e);
+        s->dir = mem_strdup(s->folder.dir, e);
+    }
+    if (!s->dir || !s->path || hash_file(s->path, s->r->manifest_sha256, e))
         return -1;
     s->m = json_read(s->path, JSON_BIG_LIMIT, e);
     if (!s->m)
@@ -242,7 +247,7 @@ static int rebuild_whole(struct state *s, struct err *e)
         return -1;
     mem_free(s->recipe.output);
     s->recipe.output = out;
-    if (run_job(&s->job, false, &report, e))
+    if (run_job(&s->job, false, RESUME_NEVER, &report, e))
         return -1;
     int rc = compare_output(s, report.output, e);
     run_report_release(&report);
@@ -307,6 +312,7 @@ int rebuild_run(const struct rebuild_options *o, struct rebuild *out, struct err
     mem_free(s.work);
     mem_free(s.path);
     mem_free(s.dir);
+    folder_close(&s.folder);
     json_free(s.m);
     if (!rc)
         return 0;

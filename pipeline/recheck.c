@@ -143,8 +143,8 @@ static int check_some_inputs(const char *model, const struct json *inputs, const
     return rc;
 }
 
-int recheck_inputs(const char *model, const struct json *inputs, const struct strs *modules,
-                   struct recheck *r, struct err *e)
+static int check_inputs(const char *model, const struct json *inputs, const struct strs *modules,
+                        struct recheck *r, struct err *e)
 {
     struct checkpoint c = { 0 };
     const struct json *files = json_get(inputs, "files");
@@ -167,6 +167,17 @@ int recheck_inputs(const char *model, const struct json *inputs, const struct st
         return -1;
     int rc = check_tensors(&c.stored, json_get(inputs, "tensors"), "input", r, e);
     checkpoint_close(&c);
+    return rc;
+}
+
+int recheck_inputs(const char *model, const struct json *inputs, const struct strs *modules,
+                   struct recheck *r, struct err *e)
+{
+    struct folder f;
+    if (folder_open(model, &f, e))
+        return -1;
+    int rc = check_inputs(f.dir, inputs, modules, r, e);
+    folder_close(&f);
     return rc;
 }
 
@@ -229,14 +240,18 @@ static int check_all(const char *dir, const char *model, const char *text, const
     return !rc && model && !r->wrong.n ? remeasure(dir, model, text, m, r, e) : rc;
 }
 
-int recheck_dir(const char *dir, const char *model, const char *text, struct recheck *out, struct err *e)
+int recheck_dir(const char *where, const char *model, const char *text, struct recheck *out, struct err *e)
 {
+    struct folder f;
     memset(out, 0, sizeof *out);
-    char *path = path_join(dir, MANIFEST_NAME, e);
+    if (folder_open(where, &f, e))
+        return -1;
+    char *path = path_join(f.dir, MANIFEST_NAME, e);
     struct json *m = path ? json_read(path, JSON_BIG_LIMIT, e) : NULL;
-    int rc = m ? check_all(dir, model, text, m, path, out, e) : -1;
+    int rc = m ? check_all(f.dir, model, text, m, path, out, e) : -1;
     json_free(m);
     mem_free(path);
+    folder_close(&f);
     if (rc)
         recheck_release(out);
     return rc;

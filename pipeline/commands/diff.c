@@ -37,4 +37,4 @@ static const char *const details[] = {
 };
 const struct command command_diff = { "diff",  "A B", "Explain the first difference between two outputs.",
                                       options, 2,     2,
-                                      details, run };
+                                      details, run,   false };

@@ -71,5 +71,6 @@ static const char *const details[] = {
     NULL,
 };
 const struct command command_rebuild = {
-    "rebuild", "MANIFEST", "Make an output again from its manifest, and compare.", options, 1, 1, details, run
+    "rebuild", "MANIFEST", "Make an output again from its manifest, and compare.", options, 1, 1, details,
+    run,       false
 };

@@ -6,6 +6,7 @@
 extern const struct command command_diff, command_rebuild;
 extern const struct command command_run, command_plan, command_inspect, command_verify, command_eval,
     command_tokenize, command_list, command_schema, command_help, command_version;
+extern const struct command command_submit;
 
 /* Exit statuses with their meaning, for help and `qpipe list`; ends with text == NULL. */
 struct exit_status {
