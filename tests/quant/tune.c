@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const bool here[] = { true }; /* the only rank wants the sums */
+
 enum { ROWS = 37, COLS = 192, TOKENS = 900 };
 
 struct bench {
@@ -338,10 +340,10 @@ static void bits_do_not_depend_on_threads(void **state)
         double frac = 0;
         kernels_init(NULL, widths[i]);
         open_bench(&b, &a);
-        assert_int_equal(cross_init(&c, COLS, 2, &e), 0);
+        assert_int_equal(cross_init(&c, COLS, 2, &links_none, &e), 0);
         for (int k = 0; k < 2; k++)
             assert_int_equal(cross_add(&c, k, x + k * 450 * COLS, x0 + k * 450 * COLS, 450, COLS, &e), 0);
-        cross_finish(&c);
+        assert_int_equal(cross_finish(&c, &links_none, here, &e), 0);
         assert_int_equal(cross_target(&c, &b.factor, 0.5, b.w, ROWS, &e), 0);
         solved(&b, &a, &o, w[i], &q);
         memcpy(codes[i], q.codes, sizeof codes[i]);
@@ -374,10 +376,10 @@ static void the_asymmetric_target_solves_the_normal_equations(void **state)
         float *w = numbers(9, 5 * COLS, 0.1f), *v = numbers(9, 5 * COLS, 0.1f);
         fill_gram(&g, x, TOKENS, COLS, 18);
         assert_int_equal(factor_init(&f, &g, orders[o], 0.02, &e), 0);
-        assert_int_equal(cross_init(&c, COLS, 18, &e), 0);
+        assert_int_equal(cross_init(&c, COLS, 18, &links_none, &e), 0);
         for (int k = 0; k < 18; k++)
             assert_int_equal(cross_add(&c, k, x + k * 50 * COLS, x0 + k * 50 * COLS, 50, COLS, &e), 0);
-        cross_finish(&c);
+        assert_int_equal(cross_finish(&c, &links_none, here, &e), 0);
         assert_int_equal(cross_target(&c, &f, 1.0, v, 5, &e), 0);
         double worst = 0, size = 0;
         for (int r = 0; r < 5; r++)
