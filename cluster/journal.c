@@ -28,7 +28,7 @@ struct journal {
     struct buf identity;
     char token[OWNER_MAX];
     struct out_file *file;
-    struct buf waiting; /* encoded, not written yet */
+    struct buf waiting;         /* encoded, not written yet */
     int64_t n_waiting, n_noted; /* of them for people */
     uint64_t chain;
     double last, took; /* the last commit: when, seconds */
