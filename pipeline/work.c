@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cluster/comm.h"
 #include "pipeline/identity.h"
+#include "pipeline/progress.h"
 #include "stages/smooth_units.h"
 
 #include <string.h>
@@ -144,7 +145,7 @@ static int open_units(struct job *j, struct work *w, struct err *e)
     if (!j->saver)
         return -1;
     say_found(j, w);
-    return 0;
+    return j->comm->rank ? 0 : progress_plan(j, w->journal, work_done(j), e);
 }
 
 /* Rank 0 decides about what is there; the others open it behind rank 0. */
@@ -159,7 +160,7 @@ static int open_all(struct job *j, bool force, enum resume resume, struct work *
                : 0;
 }
 
-/* What stands under the output's name already: nothing that matters, this job's own work, or an error. */
+/* What stands under the output's name already may be this very job's, which died behind its last step. */
 static int look_at_output(const struct job *j, bool force, struct work *w, struct err *e)
 {
     if (force || !path_exists(j->recipe->output))
@@ -177,14 +178,15 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
     w->dir = work_name(j->recipe->output, ".work", e);
     if (!w->dir)
         return -1;
-    int rc = j->comm->rank ? 0 : look_at_output(j, force, w, e);
-    if (comm_agree(j->comm, rc, e) || comm_bcast(j->comm, &w->finished, sizeof w->finished, 0, e)) {
+    if (comm_agree(j->comm, j->comm->rank ? 0 : look_at_output(j, force, w, e), e) ||
+        comm_bcast(j->comm, &w->finished, sizeof w->finished, 0, e)) {
         mem_free(w->dir);
         return -1;
     }
     if (w->finished)
         return 0;
     bool had = path_exists(w->dir);
+    int rc = 0;
     if (resume == RESUME_REQUIRED && !had) {
         rc = err_set(e, ERR_INPUT, "%s: no such folder: nothing that was finished is there to go on from",
                      w->dir);
@@ -207,7 +209,7 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
  * earlier run has found. */
 static bool worthless(const struct work *w, const struct err *e)
 {
-    if (!w->journal || !journal_committed(w->journal))
+    if (!w->journal || !journal_committed(w->journal) || !progress_kept(w->journal))
         return true;
     return !journal_resumed(w->journal) && e &&
            (e->code == ERR_INPUT || e->code == ERR_LIMIT || e->code == ERR_UNBUILT);
@@ -218,15 +220,15 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
     struct err lost = { 0 };
     bool mine = w->journal && !journal_owned(w->journal, &lost);
     bool first = !j->comm->rank;
-    if (!published && mine && j->saver)
-        (void)unit_commit(j, NULL);
+    if (!published && mine && j->saver && !unit_commit(j, NULL))
+        progress_error(w->journal, e);
     if (w->journal && j->comm->size > 1)
         (void)journal_refresh(w->journal, NULL); /* others may have finished something */
     if (w->journal && !mine && !published && lost.code == ERR_RESUME && e)
         *e = lost; /* that is why a file was not there, or a name taken */
     dir_abandon(w->out);
     bool remove = published || worthless(w, e);
-    if (!remove && mine)
+    if (!remove && mine && first)
         log_say(LOG_INFO, "%s keeps what was finished: the same command goes on from there", w->dir);
     saver_free(j->saver);
     j->saver = NULL;
