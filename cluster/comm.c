@@ -2,12 +2,16 @@
  * from the environment. The MPI row is comm_mpi.c, the collectives are collect.c. */
 #include "cluster/comm.h"
 #include "base/num.h"
+#include "cluster/place.h"
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef QP_WITH_MPI
 extern const struct comm_kind comm_mpi;
+#endif
+#ifndef QP_WITH_MPI
+const char *comm_library(void) { return ""; }
 #endif
 const struct comm_kind *const comms[] = {
     &comm_single,

@@ -3,10 +3,14 @@
  *
  * Waiting is a loop of tests and short sleeps: blocking calls spin, and a node with more ranks than cores then loses half to
  * three quarters of its speed to ranks that wait (measured). */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "cluster/beats.h"
 #include "cluster/comm.h"
 #include "cluster/mpi_door.h"
+#include "cluster/place.h"
+#include "cluster/watch.h"
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +19,15 @@
 
 extern const struct comm_kind comm_mpi;
 
-enum { WINDOW = 2 }; /* pieces of a message that travel at once */
+enum {
+    WINDOW = 2, /* pieces of a message that travel at once */
+    START = 5,  /* deadlines: a large job needs a while to load MPI from a shared file system */
+    ABORT = 5,  /* seconds for MPI_Abort, which can hang where a link is cut */
+};
 static struct {
     const struct mpi_door *door;
     struct mpi_seen seen;
+    double deadline;
     size_t piece; /* bytes: counts of MPI 3 are int, and progress is made piece by piece */
 } mpi = { .piece = (size_t)4 << 20 };
 
@@ -81,22 +90,46 @@ static int piece_size(struct err *e)
     return 0;
 }
 
+const char *comm_library(void) { return mpi.seen.library; }
+
+/* MPI is up; the ranks agree on one deadline (launchers do not hand on every variable) and watch one another. */
+static int meet(const struct comm *c, double deadline, struct err *e)
+{
+    if (comm_bcast(c, &deadline, sizeof deadline, 0, e))
+        return -1;
+    if (mpi.seen.threads)
+        return beats_start(mpi.door, c->rank, c->size, deadline, e);
+    watch_stop();
+    if (!c->rank)
+        log_say(LOG_WARN, "%s takes calls of one thread only: a rank that stops is not noticed",
+                mpi.seen.library);
+    return 0;
+}
+
 static int mpi_open(struct comm *c, struct err *e)
 {
     struct comm_launch l;
     char why[320] = "";
-    if (comm_launched(&l, e) || piece_size(e) || load(&l, e))
+    double deadline;
+    if (comm_launched(&l, e) || piece_size(e) || watch_deadline(&deadline, e) || load(&l, e) ||
+        watch_start(l.rank, START * deadline, "MPI_Init", e))
         return -1;
-    if (mpi.door->open(&mpi.seen, why, sizeof why))
+    if (mpi.door->open(&mpi.seen, why, sizeof why)) {
+        watch_stop();
         return err_set(e, ERR_IO, "%s", why);
+    }
     *c = (struct comm){ .kind = &comm_mpi, .rank = mpi.seen.rank, .size = mpi.seen.size };
     if (c->size != l.size) { /* every process is "rank 0 of 1" and would write the same files */
         err_set(e, ERR_INPUT, "the launcher %s started %d processes, but %s sees %d", l.name, l.size,
                 mpi.seen.library, c->size);
         err_hint(e, "Use the mpirun of one MPI only, or srun with its --mpi (pmix: Open MPI, pmi2: MPICH).");
         mpi.door->close();
+        watch_stop();
         return -1;
     }
+    if (meet(c, deadline, e)) /* this rank alone knows: the others may wait for it */
+        return -1;
+    mpi.deadline = deadline;
     return 0;
 }
 
@@ -111,19 +144,27 @@ static void nap(long *ns)
         *ns += *ns / 2;
 }
 
+static int start(bool sending, int peer, char *data, size_t n, struct mpi_request *out, struct err *e)
+{
+    char why[320] = "";
+    return mpi.door->start(LANE_DATA, sending, peer, data, (int)n, out, why, sizeof why)
+               ? err_set(e, ERR_RESUME, "%s", why)
+               : 0;
+}
+
 static int move(bool sending, int peer, char *data, size_t n, struct err *e)
 {
     struct mpi_request window[WINDOW];
     size_t pieces = n / mpi.piece + (n % mpi.piece != 0), started = 0, finished = 0;
     char why[320] = "";
     long ns = 20000;
+    watch_waits(sending, peer, n);
     while (finished < pieces) {
         bool done = false;
         for (; started < pieces && started < finished + WINDOW; started++) {
             size_t at = started * mpi.piece, most = n - at < mpi.piece ? n - at : mpi.piece;
-            if (mpi.door->start(LANE_DATA, sending, peer, data + at, (int)most, &window[started % WINDOW],
-                                why, sizeof why))
-                return err_set(e, ERR_RESUME, "%s", why);
+            if (start(sending, peer, data + at, most, &window[started % WINDOW], e))
+                return -1;
         }
         if (mpi.door->test(&window[finished % WINDOW], &done, why, sizeof why))
             return err_set(e, ERR_RESUME, "%s", why);
@@ -133,6 +174,7 @@ static int move(bool sending, int peer, char *data, size_t n, struct err *e)
         } else
             nap(&ns);
     }
+    watch_waits(sending, peer, 0);
     return 0;
 }
 
@@ -150,15 +192,21 @@ static int mpi_recv(const struct comm *c, int from, void *data, size_t n_bytes, 
 
 static void mpi_close(struct comm *c)
 {
-    struct err ignored = { 0 };
-    if (comm_barrier(c, &ignored)) /* waits patiently for the last one; MPI's own end would spin */
+    struct err e = { 0 };
+    if (comm_barrier(c, &e)) { /* waits patiently for the last one; MPI's own end would spin */
+        log_err(&e);
         comm_abort(c, ERR_RESUME);
+    }
+    watch_last(mpi.deadline, "MPI_Finalize", ERR_RESUME);
+    beats_stop();
     mpi.door->close();
+    watch_stop();
 }
 
 static void mpi_abort(const struct comm *c, int status)
 {
     (void)c;
+    watch_last(ABORT, "MPI_Abort", status);
     mpi.door->abort(status);
 }
 

@@ -200,6 +200,13 @@ static bool journal_name(const char *name, int *rank, int *start)
     return sscanf(name, "journal.%d.%d%n", rank, start, &end) == 2 && !name[end];
 }
 
+/* A spool's name without its journal is left where a removal was cut short; its number is taken all the same. */
+static bool spool_name(const char *name, int *rank, int *start)
+{
+    int end = 0;
+    return sscanf(name, "spool.%d.%d%n", rank, start, &end) == 2 && !name[end];
+}
+
 static int add_source(struct journal *j, const char *name, struct err *e)
 {
     for (size_t i = 0; i < j->n_sources; i++)
@@ -221,9 +228,14 @@ int journal_refresh(struct journal *j, struct err *e)
 {
     struct strs names = { 0 };
     int rc = path_list(j->dir, &names, e), rank, start;
-    for (size_t i = 0; !rc && i < names.n; i++)
-        if (journal_name(names.v[i], &rank, &start) && (!j->file || strcmp(names.v[i], j->name)))
+    for (size_t i = 0; !rc && i < names.n; i++) {
+        bool journal = journal_name(names.v[i], &rank, &start);
+        if (!j->file && (journal || spool_name(names.v[i], &rank, &start)) && rank == j->rank &&
+            start >= j->start)
+            j->start = start + 1;
+        if (journal && (!j->file || strcmp(names.v[i], j->name)))
             rc = add_source(j, names.v[i], e);
+    }
     strs_release(&names);
     for (size_t i = 0; !rc && i < j->n_sources; i++)
         rc = read_source(j, &j->source[i], e);
@@ -247,10 +259,6 @@ int journal_clear(const char *dir, struct err *e)
 /* This start's number is the first that nobody had; a name that appears meanwhile is another start's. */
 static int create_file(struct journal *j, struct err *e)
 {
-    int rank, start;
-    for (size_t i = 0; i < j->n_sources; i++)
-        if (journal_name(j->source[i].name, &rank, &start) && rank == j->rank && start >= j->start)
-            j->start = start + 1;
     for (;; j->start++) {
         mem_free(j->name);
         j->name = mem_printf(e, "journal.%d.%d", j->rank, j->start);

@@ -1,5 +1,6 @@
 /* ranks.c - run by mpirun on several ranks (no cmocka: each rank is a process). `rows N`: N ranks open, messages and
- * collectives move the right bytes, on the world and on parts of it. `alone`: without a launcher no MPI is loaded. */
+ * collectives move the right bytes, on the world and on parts of it. `alone`: without a launcher no MPI is loaded. `large`:
+ * one message above 2^31 bytes. `fault`: a job for failure.sh and network.sh to break. */
 #include "base/log.h"
 #include "cluster/comm.h"
 #include <stdbool.h>
@@ -7,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static int wrong;
 
@@ -203,12 +206,74 @@ static int alone(void)
     return wrong != 0;
 }
 
+/* One rank of a job that something happens to: `fault HOW SECONDS TOKEN`. Rank 1 does not answer for so long, computing
+ * beside MPI; the others wait for its 8 bytes. HOW: wait; abort: the last rank ends the job with 75; leave: it ends alone. */
+static int fault(const char *how, double seconds)
+{
+    struct comm c;
+    struct err e = { 0 };
+    int64_t word = 0;
+    if (comm_open(&c, &e)) {
+        err_print(&e, stderr);
+        return e.code;
+    }
+    printf("rank %d pid %d\n", c.rank, (int)getpid());
+    fflush(stdout);
+    bool last = c.rank == c.size - 1;
+    double begin = clock_seconds();
+    if (last && !strcmp(how, "abort"))
+        comm_abort(&c, ERR_RESUME);
+    if (last && !strcmp(how, "leave"))
+        _exit(3);
+    if (c.rank == 1) {
+        while (clock_seconds() < begin + seconds)
+            word++;
+        for (int r = 0; r < c.size; r++)
+            expect(r == 1 || !comm_send(&c, r, &word, sizeof word, &e), "send after a while", &e);
+    } else {
+        expect(!comm_recv(&c, 1, &word, sizeof word, &e) && word > 0, "recv after a while", &e);
+        struct rusage use;
+        getrusage(RUSAGE_SELF, &use);
+        printf("rank %d waited %.2f s with %.3f s of CPU in all\n", c.rank, clock_seconds() - begin,
+               (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+                   1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec));
+    }
+    comm_close(&c);
+    return wrong != 0;
+}
+
+/* A message above 2^31 bytes from rank 0 to rank 1, by 8 bytes that know their place. */
+static int large(void)
+{
+    size_t n = (size_t)290 << 20;
+    struct comm c;
+    struct err e = { 0 };
+    uint64_t *p = malloc(n * sizeof *p);
+    if (!p || comm_open(&c, &e)) {
+        err_print(&e, stderr);
+        return 1;
+    }
+    for (size_t i = 0; i < n; i++)
+        p[i] = c.rank ? 0 : i * UINT64_C(0x9e3779b97f4a7c15);
+    expect(c.rank ? !comm_recv(&c, 0, p, n * sizeof *p, &e) : !comm_send(&c, 1, p, n * sizeof *p, &e),
+           "2.4 GB", &e);
+    for (size_t i = 0; i < n && !wrong; i++)
+        expect(p[i] == i * UINT64_C(0x9e3779b97f4a7c15), "every byte of 2.4 GB", NULL);
+    comm_close(&c);
+    free(p);
+    return wrong != 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "rows") == 0)
         return rows((int)strtol(argv[2], NULL, 10));
     if (argc == 2 && strcmp(argv[1], "alone") == 0)
         return alone();
-    fprintf(stderr, "use: cluster_ranks rows N|alone\n");
+    if (argc == 2 && strcmp(argv[1], "large") == 0)
+        return large();
+    if (argc == 5 && strcmp(argv[1], "fault") == 0) /* the fourth word is for whoever looks for the process */
+        return fault(argv[2], strtod(argv[3], NULL));
+    fprintf(stderr, "use: cluster_ranks rows N|alone|large|fault HOW SECONDS TOKEN\n");
     return 2;
 }
