@@ -30,6 +30,12 @@ static int library_error(const struct extraction *x, const char *name, struct er
                    why ? why : "can not be read");
 }
 
+static int no_archive(const struct extraction *x, struct err *e)
+{
+    return err_set(e, ERR_INPUT, "%s: found a file that is no tar or zip archive, expected one or a folder",
+                   x->path);
+}
+
 static int refuse(const struct extraction *x, const char *name, const char *fault, struct err *e)
 {
     return err_set(e, ERR_INPUT, "%s: entry '%s' %s, which is refused", x->path, name, fault);
@@ -128,8 +134,7 @@ static int set_up(struct extraction *x, struct err *e)
             return library_error(x, NULL, e);
     if (archive_read_open_filename(x->a, x->path, PIECE) >= ARCHIVE_WARN)
         return 0;
-    return err_set(e, ERR_INPUT, "%s: found a file that is no tar or zip archive, expected one or a folder",
-                   x->path);
+    return no_archive(x, e);
 }
 
 static int take_all(struct extraction *x, struct err *e)
@@ -138,14 +143,11 @@ static int take_all(struct extraction *x, struct err *e)
     for (int64_t i = 0;; i++) {
         int k = archive_read_next_header(x->a, &entry);
         if (k == ARCHIVE_EOF)
-            return i ? 0 : err_set(e, ERR_INPUT, "%s: found an archive without a file", x->path);
+            return i ? 0 : no_archive(x, e);
         if (k == ARCHIVE_RETRY)
             continue;
         if (k < ARCHIVE_WARN)
-            return i ? library_error(x, NULL, e)
-                     : err_set(e, ERR_INPUT,
-                               "%s: found a file that is no tar or zip archive, expected one or a folder",
-                               x->path);
+            return i ? library_error(x, NULL, e) : no_archive(x, e);
         if (i >= ARCHIVE_COUNT_LIMIT)
             return err_set(e, ERR_LIMIT, "%s: found more than %d entries, expected at most that", x->path,
                            ARCHIVE_COUNT_LIMIT);

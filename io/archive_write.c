@@ -134,5 +134,7 @@ done:
     strs_release(&names);
     if (rc)
         file_abandon(w.f);
-    return rc ? err_while(e, "writing the archive %s", name) : file_finish(w.f, sha256, e);
+    else
+        rc = file_finish(w.f, sha256, e);
+    return rc ? err_while(e, "writing the archive %s", name) : 0;
 }

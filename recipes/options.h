@@ -69,6 +69,7 @@ struct save_options {
     int format;         /* index into a words list of container names: "compressed-tensors" */
     int64_t shard_size; /* bytes; 5 GB */
     bool copy_files;
+    char *archive; /* a file beside the output, or NULL */
 };
 
 /* What a runtime will do with the checkpoint: checks at plan time, nothing in the weights (serve.c). */
