@@ -21,7 +21,9 @@ static int64_t solve_bytes(const struct job *j, const struct module_job *m)
     int64_t strips = j->needs_data ? 0 : stream_bytes(j, m);
     if (strips)
         return strips;
-    return m->solver->needs == NEED_GRAM ? 5 * n + 1024 * m->module->out + 5 * p : 5 * n + 5 * p;
+    int64_t clip = m->clip.n_grid ? clip_bytes(&m->layout) : 0;
+    return m->solver->needs == NEED_GRAM ? max64(5 * n + 1024 * m->module->out, n + clip) + 5 * p
+                                         : max64(5 * n, n + clip) + 5 * p;
 }
 
 static bool asymmetric(const struct job *j)
@@ -64,7 +66,7 @@ static void module_cost(const struct module_job *m, struct plan_cost *c)
 
 static bool needs_gram(const struct module_job *m)
 {
-    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance);
+    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid);
 }
 
 /* The first planned module of its input group stands for the group. */

@@ -27,7 +27,7 @@ static struct module_job *planned(const struct pass *p, const struct walk_group 
 
 static bool needs_gram(const struct module_job *m)
 {
-    return m->solver->needs != NEED_NOTHING || m->observer->needs_importance;
+    return m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid;
 }
 
 static bool wants(void *arg, const struct walk_group *g)

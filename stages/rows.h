@@ -24,6 +24,8 @@ int refuse_overflow(const struct module_job *m, struct err *e);
  * g: the group of the walk that m stands in, or NULL (weights are read from the checkpoint). */
 int fused_plan(struct job *j, struct err *e);
 int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, struct err *e);
+/* clip_plan - behind all modifiers: what AWQModifier's clip search means. ERR_INPUT where something else decides about ranges. */
+int clip_plan(struct job *j, struct err *e);
 /* serve_plan - ERR_INPUT when `serve:` asks for devices that a planned matrix can not be cut for. */
 int serve_plan(struct job *j, struct err *e);
 /* dataset_of - a dataset by the tokenizer of the source model. */
