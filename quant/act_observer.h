@@ -20,7 +20,7 @@ struct act_observer {
     int64_t n;        /* ranges: 1, or heads (columns are cut in so many parts) */
     float *min, *max; /* [n] */
     int64_t seen;     /* sequences */
-    double averaging, maxshrink, patience, grid, norm;
+    double averaging, maxshrink, patience, grid, norm, expand;
 };
 /* act_observer_check - ERR_INPUT: no observer of activations by that name, or a parameter that it has not; ERR_UNBUILT. */
 int act_observer_check(const struct quant_args *a, struct err *e);

@@ -174,7 +174,7 @@ static int solve_group(struct pass *p, const struct walk_group *g, struct gram *
         if (!m || m->done)
             continue;
         bool factored = m->solver->needs == NEED_GRAM;
-        if (fused_scale(p->j, m, g, e))
+        if (fused_scale(p->j, m, g, gram, e))
             rc = -1;
         else if (factored && factor_for(p, g, gram, m, &s, e))
             rc = err_while(e, "factoring the Hessian of %s", m->module->name);

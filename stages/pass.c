@@ -9,8 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* E[x^2] per input column, from the diagonal of the Gram matrix. */
-static float *importance_of(const struct gram *g, struct err *e)
+float *importance_of(const struct gram *g, struct err *e)
 {
     float *d = mem_array((size_t)g->k, sizeof *d, e);
     for (int64_t i = 0; d && i < g->k; i++)

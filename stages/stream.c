@@ -290,7 +290,7 @@ static int stream_module(struct job *j, struct module_job *m, struct err *e)
     const struct tensor_source *t = &j->load.checkpoint.stored;
     struct tensor_view v;
     /* before the matrix, which is larger: a plan counts that alone */
-    if (fused_scale(j, m, NULL, e) || (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)))
+    if (fused_scale(j, m, NULL, NULL, e) || (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)))
         return -1;
     if (!t->view(t->self, m->module->tensor, &v, NULL))
         file_drop(v.data, (uint64_t)view_bytes(&v));
