@@ -58,7 +58,7 @@ const char *path_temporary(void)
     return dir && *dir ? dir : "/tmp";
 }
 
-int path_list(const char *dir, struct strs *out, struct err *e)
+static int list(const char *dir, mode_t kind, int flags, struct strs *out, struct err *e)
 {
     DIR *d = opendir(dir);
     if (!d)
@@ -66,12 +66,20 @@ int path_list(const char *dir, struct strs *out, struct err *e)
     int rc = 0;
     for (struct dirent *it; !rc && (it = readdir(d));) {
         struct stat st;
-        if (!fstatat(dirfd(d), it->d_name, &st, 0) && S_ISREG(st.st_mode))
+        if (strcmp(it->d_name, ".") && strcmp(it->d_name, "..") &&
+            !fstatat(dirfd(d), it->d_name, &st, flags) && (st.st_mode & S_IFMT) == kind)
             rc = strs_add(out, it->d_name, e);
     }
     closedir(d);
     strs_sort(out);
     return rc;
+}
+
+int path_list(const char *dir, struct strs *out, struct err *e) { return list(dir, S_IFREG, 0, out, e); }
+
+int path_list_folders(const char *dir, struct strs *out, struct err *e)
+{
+    return list(dir, S_IFDIR, AT_SYMLINK_NOFOLLOW, out, e);
 }
 
 static int remove_at(int at, const char *name, int depth)
@@ -120,13 +128,15 @@ static void dir_free(struct out_dir *d)
     mem_free(d);
 }
 
-static int dir_begin(struct out_dir *d, const char *path, struct err *e)
+static int dir_begin(struct out_dir *d, const char *path, const char *partial, struct err *e)
 {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
         n--;
     d->path = mem_strndup(path, n, e);
-    d->partial = d->path ? mem_printf(e, "%s.partial-%ld", d->path, (long)getpid()) : NULL;
+    if (d->path)
+        d->partial =
+            partial ? mem_strdup(partial, e) : mem_printf(e, "%s.partial-%ld", d->path, (long)getpid());
     d->old = d->partial ? mem_printf(e, "%s.replaced-%ld", d->path, (long)getpid()) : NULL;
     if (!d->old)
         return -1;
@@ -144,22 +154,27 @@ static int dir_begin(struct out_dir *d, const char *path, struct err *e)
     return rc;
 }
 
-struct out_dir *dir_create(const char *path, bool force, struct err *e)
+struct out_dir *dir_create_in(const char *path, const char *partial, bool force, struct err *e)
 {
     struct out_dir *d = mem_alloc(sizeof *d, e);
     if (!d)
         return NULL;
     d->force = force;
-    if (dir_begin(d, path, e)) {
+    if (dir_begin(d, path, partial, e)) {
         dir_free(d);
         return NULL;
     }
     return d;
 }
 
+struct out_dir *dir_create(const char *path, bool force, struct err *e)
+{
+    return dir_create_in(path, NULL, force, e);
+}
+
 const char *dir_path(const struct out_dir *d) { return d->partial; }
 
-static int sync_dir(const char *path, struct err *e)
+int path_sync_dir(const char *path, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -172,7 +187,7 @@ static int sync_dir(const char *path, struct err *e)
 static int sync_parent(const char *path, struct err *e)
 {
     char *up = path_dir(path, e);
-    int rc = up ? sync_dir(up, e) : -1;
+    int rc = up ? path_sync_dir(up, e) : -1;
     mem_free(up);
     return rc;
 }
@@ -208,7 +223,7 @@ static void swap_out(const struct out_dir *d, bool had)
 int dir_publish(struct out_dir *d, struct err *e)
 {
     bool had = path_exists(d->path);
-    int rc = sync_dir(d->partial, e);
+    int rc = path_sync_dir(d->partial, e);
     if (!rc && had && !d->force)
         rc = err_set(e, ERR_INPUT, "output '%s' appeared meanwhile", d->path);
     if (!rc)

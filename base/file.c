@@ -232,6 +232,40 @@ int file_finish(struct out_file *f, char sha256[65], struct err *e)
     return rc;
 }
 
+int file_sync(struct out_file *f, struct err *e)
+{
+    return file_op_refused() || fsync(f->fd) ? err_io(e, "fsync", f->path) : 0;
+}
+
+int file_keep(struct out_file *f, struct err *e)
+{
+    if (!f)
+        return 0;
+    int rc = close(f->fd) ? err_io(e, "close", f->path) : 0;
+    out_free(f);
+    return rc;
+}
+
+int file_replace(const char *path, const void *p, size_t n, struct err *e)
+{
+    int rc = -1;
+    char *name = mem_printf(e, "%s.new-%ld", path, (long)getpid());
+    char *up = name ? path_dir(path, e) : NULL;
+    if (up)
+        unlink(name); /* of a process that had our number before us */
+    struct out_file *f = up ? file_create(name, e) : NULL;
+    if (f && file_put(f, p, n, e))
+        file_abandon(f);
+    else if (f && !file_finish(f, NULL, e)) {
+        rc = file_op_refused() || rename(name, path) ? err_io(e, "rename", name) : path_sync_dir(up, e);
+        if (rc)
+            unlink(name);
+    }
+    mem_free(up);
+    mem_free(name);
+    return rc;
+}
+
 void file_abandon(struct out_file *f)
 {
     if (!f)

@@ -37,11 +37,18 @@ int file_put(struct out_file *f, const void *p, size_t n, struct err *e);
 uint64_t file_tell(const struct out_file *f);
 int file_finish(struct out_file *f, char sha256[65], struct err *e); /* fsync, close, free; also on failure */
 void file_abandon(struct out_file *f);                               /* close, unlink, free; NULL allowed */
+int file_sync(struct out_file *f, struct err *e);                    /* fsync of what was put so far */
+int file_keep(struct out_file *f,
+              struct err *e); /* of a scratch file: close and free; it stays; NULL allowed */
+/* file_replace - path appears with these bytes, or keeps what it held: written beside it, fsynced, renamed. */
+int file_replace(const char *path, const void *p, size_t n, struct err *e);
 
 /* A directory that appears under its name complete or not at all: written as `<path>.partial-<pid>` beside it,
  * fsynced, renamed. With `force` an existing one is swapped out and removed only after the new one is in place. */
 struct out_dir;
 struct out_dir *dir_create(const char *path, bool force, struct err *e);
+/* dir_create_in - the same, written as `partial`, which must not exist and be on the same file system. */
+struct out_dir *dir_create_in(const char *path, const char *partial, bool force, struct err *e);
 const char *dir_path(const struct out_dir *d); /* where to write now */
 int dir_publish(struct out_dir *d,
                 struct err *e); /* frees d, also on failure (the partial one is then removed) */
@@ -55,9 +62,12 @@ char *path_join(const char *dir, const char *name, struct err *e); /* name absol
 char *path_dir(const char *path, struct err *e);                   /* "a/b.yaml" -> "a", "b.yaml" -> "." */
 const char *path_base(const char *path);                           /* behind the last '/' */
 int path_list(const char *dir, struct strs *out, struct err *e);   /* regular files' names, sorted */
+int path_list_folders(const char *dir, struct strs *out,
+                      struct err *e);                  /* the same of folders, no symlinks */
 int path_remove_tree(const char *path, struct err *e); /* files and folders; symlinks are not followed */
 const char *path_temporary(void); /* $TMPDIR, or /tmp: for files that are unlinked at once */
 int path_make_dir(const char *path, struct err *e); /* parents too; an existing one is fine */
+int path_sync_dir(const char *path, struct err *e); /* fsync of a folder: its names are safe then */
 
 uint64_t file_fail_at(
     uint64_t n); /* tests: the n-th file operation from now fails with ENOSPC; returns the count so far */

@@ -23,6 +23,7 @@ static struct {
 } state = { .max = LOG_INFO, .lock = PTHREAD_MUTEX_INITIALIZER };
 
 volatile int interrupted;
+bool interrupt_together;
 
 void log_setup(enum log_level max, enum log_format format)
 {
@@ -179,5 +180,6 @@ void progress_end(void)
 
 int check_interrupt(struct err *e)
 {
-    return interrupted ? err_set(e, ERR_RESUME, "interrupted; nothing was published") : 0;
+    return interrupted && !interrupt_together ? err_set(e, ERR_RESUME, "interrupted; nothing was published")
+                                              : 0;
 }

@@ -3,6 +3,7 @@
 #ifndef QP_BASE_LOG_H
 #define QP_BASE_LOG_H
 #include "base/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -17,7 +18,10 @@ void progress_at(int64_t done, const char *detail); /* detail may be NULL */
 void progress_end(void);
 double clock_seconds(void); /* monotonic; for rates and reports only, never for what is hashed */
 
-/* interrupt - set by SIGINT and SIGTERM: long loops ask and end with ERR_RESUME. */
+/* interrupt - set by SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: long loops ask and end with ERR_RESUME. On several ranks
+ * (interrupt_together, set by main) a loop goes on, and all end where they agree (comm_agree): one that ended alone would
+ * leave the others waiting. */
 extern volatile int interrupted;
+extern bool interrupt_together;
 int check_interrupt(struct err *e); /* 0, or -1 with ERR_RESUME */
 #endif

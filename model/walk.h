@@ -12,7 +12,7 @@
 enum walk_mode { WALK_TRUE, WALK_BLOCK, WALK_FALSE };
 extern const char *const walk_mode_words[]; /* "true", "block", "false", NULL */
 
-/* Sequences of token ids; borrowed. */
+/* Sequences of token ids; borrowed. n may be 0: a rank without work walks along. */
 struct chunks {
     const int32_t *const *seq;
     const int64_t *len;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cluster/comm.h"
 
 #include <string.h>
 
@@ -133,7 +134,7 @@ int cli_recipe(const struct cli *c, struct recipe *out, struct err *e)
         mem_free(name);
     }
     if (!rc) {
-        struct recipe_args a = { c->model, c->dataset, c->output, c->seed, v, c->set.n };
+        struct recipe_args a = { c->model, c->dataset, c->output, c->seed, v, c->set.n, c->variant };
         rc = recipe_read(c->word.v[0], &a, out, e);
     }
     strs_release(&names);
@@ -143,6 +144,8 @@ int cli_recipe(const struct cli *c, struct recipe *out, struct err *e)
 
 int print_text(const struct buf *b, struct err *e)
 {
+    if (comm_world()->rank)
+        return 0; /* rank 0 speaks for all */
     if (b->len && fwrite(b->p, 1, b->len, stdout) != b->len)
         return err_io(e, "write", "stdout");
     return fflush(stdout) ? err_io(e, "write", "stdout") : 0;

@@ -5,9 +5,18 @@
 #include "base/opt.h"
 #include "recipes/recipe.h"
 
+/* What `qpipe submit` asks of a scheduler. */
+struct cli_batch {
+    int scheduler, launcher; /* index into batch_words; enum launcher */
+    int64_t nodes, ranks, memory, parallel;
+    char *time, *warn, *chain, *partition, *account, *parallel_env, *name;
+    double rate, margin;
+    struct strs line, setup, variants;
+    bool dry_run, requeue;
+};
 struct cli {
     /* recipes */
-    char *model, *dataset, *output, *seed;
+    char *model, *dataset, *output, *seed, *variant;
     struct strs set;
     bool allow_unmatched, force;
     /* text */
@@ -16,11 +25,17 @@ struct cli {
     bool whole, no_special;
     /* all */
     bool json, man;
+    int resume;                /* enum resume */
     int log_format, log_level; /* enum log_format, enum log_level */
     int64_t threads;
     char *kernels, *completion, *cache_budget;
     int64_t activation_budget;
     int activations; /* enum simulate */
+    struct cli_batch batch;
+    double network;      /* Gbit/s between two ranks */
+    int64_t rank_memory; /* bytes that a rank may use; 0: not said */
+    bool watch;
+    int64_t interval; /* seconds between two looks */
     /* words that are no options */
     struct strs word;
 };
@@ -30,6 +45,7 @@ struct command {
     int min_words, max_words;
     const char *const *details;               /* paragraphs for help and man page, ends with NULL */
     int (*run)(struct cli *c, struct err *e); /* the exit status, or -1 with e set */
+    bool ranks;                               /* several ranks may run it together (cluster/comm.h) */
 };
 extern const struct command *const commands[]; /* ends with NULL */
 extern const struct opt common_options[];      /* taken by every command */
@@ -47,6 +63,11 @@ int print_text(const struct buf *b, struct err *e);
 #define CLI_JSON                                                                                  \
     {                                                                                             \
         .name = "json", .type = OPT_BOOL, .at = CLI_AT(json), .doc = "Results as JSON on stdout." \
+    }
+#define CLI_VARIANT                                                                 \
+    {                                                                               \
+        .name = "variant", .type = OPT_STR, .at = CLI_AT(variant),                  \
+        .doc = "Name of one of the recipe's `variants`; its values beat the vars'." \
     }
 #define CLI_RECIPE_ROWS                                                                 \
     { .name = "model",                                                                  \

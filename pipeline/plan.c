@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "pipeline/predict.h"
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -329,7 +330,7 @@ static void module_json(const struct module_job *m, struct jw *w)
     jw_end_object(w);
 }
 
-void plan_json(const struct job *j, const struct plan_cost *c, struct jw *w)
+void plan_json(const struct job *j, const struct plan_cost *c, const struct prediction *p, struct jw *w)
 {
     jw_object(w);
     jw_key(w, "recipe");
@@ -358,6 +359,10 @@ void plan_json(const struct job *j, const struct plan_cost *c, struct jw *w)
     jw_kreal(w, "flop_factor", c->factor);
     jw_kreal(w, "flop_solve", c->solve);
     jw_end_object(w);
+    if (p) {
+        jw_key(w, "prediction");
+        predict_json(p, w);
+    }
     if (j->smooth.n) {
         jw_key(w, "smoothing");
         smooth_json(j, w);

@@ -20,5 +20,7 @@ struct plan_cost {
 };
 void plan_cost(const struct job *j, struct plan_cost *out);
 int plan_text(const struct job *j, const struct plan_cost *c, struct buf *out, struct err *e);
-void plan_json(const struct job *j, const struct plan_cost *c, struct jw *w);
+struct prediction;
+/* p: NULL, or what `--ranks` asked for. */
+void plan_json(const struct job *j, const struct plan_cost *c, const struct prediction *p, struct jw *w);
 #endif

@@ -6,9 +6,11 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/phase.h"
+#include "cluster/comm.h"
 #include "kernels/compute.h"
 #include "kernels/math.h"
 #include "pipeline/manifest.h"
+#include "pipeline/work.h"
 
 #include <limits.h>
 #include <math.h>
@@ -45,12 +47,17 @@ static int write_manifest(struct job *j, const char *dir, struct run_report *r, 
     return rc;
 }
 
+/* What rank 0 writes beside the shards, before the folder is verified. */
+static int write_small(struct job *j, const char *dir, struct run_report *r, struct err *e)
+{
+    return j->comm->rank ? 0 : add_saved_files(j, r, e) || write_recipe(j, dir, r, e) ? -1 : 0;
+}
+
 /* Everything that happens inside the folder that nobody sees yet. */
 static int fill(struct job *j, const char *dir, struct run_report *r, struct err *e)
 {
-    j->saver = saver_new(dir, (uint64_t)j->save->shard_size, e);
-    if (!j->saver || pass_run(j, dir, e) || save_run(j, dir, &r->files, e) || add_saved_files(j, r, e) ||
-        write_recipe(j, dir, r, e))
+    if (pass_run(j, dir, e) || save_run(j, dir, &r->files, e) || write_small(j, dir, r, e) ||
+        comm_agree(j->comm, 0, e)) /* all files are there */
         return -1;
     if (j->verify) {
         if (verify_run(j, dir, dir, &r->verify, e))
@@ -60,7 +67,7 @@ static int fill(struct job *j, const char *dir, struct run_report *r, struct err
     }
     for (size_t i = 0; i < r->files.n; i++)
         r->bytes_out += r->files.file[i].bytes;
-    return write_manifest(j, dir, r, e);
+    return j->comm->rank ? 0 : write_manifest(j, dir, r, e);
 }
 
 static int use_math(const struct job *j, struct err *e)
@@ -107,16 +114,13 @@ static int may_replace(const struct job *j, struct err *e)
         e, "--force replaces only what qpipe has written; remove it yourself or give another output");
 }
 
-static struct out_dir *begin(const struct job *j, bool force, struct err *e)
+static int begin(struct job *j, bool force, enum resume resume, struct work *w, struct err *e)
 {
     if (!j->recipe->output) {
         err_set(e, ERR_INPUT, "%s: no output is named", j->recipe->path);
-        err_hint(e, "give --output DIR, or `output:` in the recipe");
-        return NULL;
+        return err_hint(e, "give --output DIR, or `output:` in the recipe");
     }
-    if (force && may_replace(j, e))
-        return NULL;
-    return dir_create(j->recipe->output, force, e);
+    return use_math(j, e) || (force && may_replace(j, e)) ? -1 : work_open(j, force, resume, w, e);
 }
 
 /* A finished output that misses a threshold must not be found under the name that a release would take. An older rejected
@@ -134,36 +138,40 @@ static char *rejected_name(const char *output, struct err *e)
     return name;
 }
 
-static int publish_rejected(struct out_dir *d, const char *name, struct err *e)
+static int publish(struct job *j, struct work *w, struct run_report *out, struct err *e)
 {
-    if (path_exists(name) && path_remove_tree(name, e)) {
-        dir_abandon(d);
+    struct out_dir *d = w->out;
+    if (j->comm->rank)
+        return 0;
+    out->output = out->rejected ? rejected_name(j->recipe->output, e) : mem_strdup(j->recipe->output, e);
+    if (!out->output || work_published(w, e) ||
+        (out->rejected && path_exists(out->output) && path_remove_tree(out->output, e)))
         return -1;
-    }
-    return dir_publish_as(d, name, e);
+    w->out = NULL;
+    return out->rejected ? dir_publish_as(d, out->output, e) : dir_publish(d, e);
 }
 
-int run_job(struct job *j, bool force, struct run_report *out, struct err *e)
+int run_job(struct job *j, bool force, enum resume resume, struct run_report *out, struct err *e)
 {
     double start = clock_seconds();
+    struct work w;
     (void)phase_enter(PHASE_REST);
     memset(out, 0, sizeof *out);
     plan_cost(j, &out->cost);
     out->bytes_in = (uint64_t)out->cost.bytes_in;
-    struct out_dir *d = use_math(j, e) ? NULL : begin(j, force, e);
-    if (!d)
+    if (begin(j, force, resume, &w, e))
         return -1;
-    if (fill(j, dir_path(d), out, e)) {
-        dir_abandon(d);
-        run_report_release(out);
-        return err_while(e, "running %s", j->recipe->path);
+    int rc = 0;
+    if (w.finished) {
+        out->already = true;
+        out->output = mem_strdup(j->recipe->output, e);
+        rc = out->output ? 0 : -1;
+    } else {
+        rc = fill(j, w.path, out, e) ? err_while(e, "running %s", j->recipe->path) : 0;
+        if (!rc)
+            rc = comm_agree(j->comm, publish(j, &w, out, e), e); /* the others go when the output is there */
     }
-    out->output = out->rejected ? rejected_name(j->recipe->output, e) : mem_strdup(j->recipe->output, e);
-    int rc = -1;
-    if (!out->output)
-        dir_abandon(d);
-    else
-        rc = out->rejected ? publish_rejected(d, out->output, e) : dir_publish(d, e);
+    work_close(j, &w, !rc, e);
     out->seconds = clock_seconds() - start;
     phase_report();
     if (rc)
@@ -226,6 +234,8 @@ int run_text(const struct job *j, const struct run_report *r, struct buf *out, s
     totals(j, &loss, &mean, &worst);
     struct mem_use use = mem_use();
     int rc = buf_printf(out, e, "\n  output                %s\n", r->output);
+    if (r->already)
+        return rc || buf_str(out, "  complete              by an earlier run of the same job\n", e) ? -1 : 0;
     rc = rc || buf_printf(out, e, "  modules               %zu quantized of %lld\n", j->n_quantized,
                           (long long)j->load.model.n_modules);
     rc = rc || buf_printf(out, e, "  tensors               %s before, %s after (with all files)\n",
@@ -253,6 +263,11 @@ void run_json(const struct job *j, const struct run_report *r, struct jw *w)
     jw_object(w);
     jw_kstr(w, "output", r->output);
     jw_kbool(w, "rejected", r->rejected);
+    jw_kbool(w, "already", r->already);
+    if (r->already) {
+        jw_end_object(w);
+        return;
+    }
     jw_kint(w, "modules_quantized", (int64_t)j->n_quantized);
     jw_kint(w, "bytes_in", (int64_t)r->bytes_in);
     jw_kint(w, "bytes_out", (int64_t)r->bytes_out);

@@ -99,7 +99,7 @@ int act_observer_check(const struct quant_args *a, struct err *e)
 }
 
 int act_observer_init(struct act_observer *o, const struct quant_args *a, enum dtype t, int64_t n,
-                      struct err *e)
+                      int64_t sequences, struct err *e)
 {
     memset(o, 0, sizeof *o);
     if (act_observer_check(a, e))
@@ -108,19 +108,22 @@ int act_observer_init(struct act_observer *o, const struct quant_args *a, enum d
     o->args = a;
     o->dtype = t;
     o->n = n;
-    o->min = mem_array((size_t)n, sizeof *o->min, e);
-    o->max = o->min ? mem_array((size_t)n, sizeof *o->max, e) : NULL;
-    if (!o->max) {
+    o->sequences = sequences;
+    o->seen = mem_array((size_t)sequences, (size_t)(2 * n) * sizeof *o->seen, e);
+    if (!o->seen) {
         act_observer_release(o);
         return -1;
     }
+    for (int64_t i = 0; i < sequences * 2 * n; i += 2 * n)
+        o->seen[i] = 1; /* least above greatest */
     return read_params(o->kind, a, o, e);
 }
 
+size_t act_observer_row(const struct act_observer *o) { return (size_t)(2 * o->n) * sizeof *o->seen; }
+
 void act_observer_release(struct act_observer *o)
 {
-    mem_free(o->min);
-    mem_free(o->max);
+    mem_free(o->seen);
     memset(o, 0, sizeof *o);
 }
 
@@ -201,25 +204,28 @@ static float mixed(enum dtype t, float old, float now, double c)
     return dtype_round(t, a + b);
 }
 
-static void remember(struct act_observer *o, int64_t i, float min, float max)
+/* What is remembered so far, and one sequence more. */
+static void remember(const struct act_observer *o, bool first, float *min, float *max, float lo, float hi)
 {
-    enum memory m = o->seen ? o->kind->memory : KEEP_LAST;
+    enum memory m = first ? KEEP_LAST : o->kind->memory;
     if (m == KEEP_ALL) {
-        min = min < o->min[i] ? min : o->min[i];
-        max = max > o->max[i] ? max : o->max[i];
+        lo = lo < *min ? lo : *min;
+        hi = hi > *max ? hi : *max;
     } else if (m == KEEP_AVERAGE) {
-        min = mixed(o->dtype, o->min[i], min, o->averaging);
-        max = mixed(o->dtype, o->max[i], max, o->averaging);
+        lo = mixed(o->dtype, *min, lo, o->averaging);
+        hi = mixed(o->dtype, *max, hi, o->averaging);
     }
-    o->min[i] = min;
-    o->max[i] = max;
+    *min = lo;
+    *max = hi;
 }
 
-int act_observer_add(struct act_observer *o, const float *x, int64_t rows, int64_t cols, int64_t ldx,
-                     struct err *e)
+int act_observer_add(struct act_observer *o, int64_t sequence, const float *x, int64_t rows, int64_t cols,
+                     int64_t ldx, struct err *e)
 {
     int64_t width = cols / o->n;
-    for (int64_t i = 0; i < o->n; i++) {
+    float *row = o->seen + sequence * 2 * o->n;
+    BUG_ON(sequence < 0 || sequence >= o->sequences);
+    for (int64_t i = 0; rows && i < o->n; i++) {
         const float *part = x + i * width;
         float min = part[0], max = part[0], lo, hi;
         for (int64_t r = 0; r < rows; r++) {
@@ -236,39 +242,54 @@ int act_observer_add(struct act_observer *o, const float *x, int64_t rows, int64
             struct trial t = { .x = part, .rows = rows, .cols = width, .ldx = ldx };
             search(o, &t, &min, &max);
         }
-        remember(o, i, min, max);
+        row[i] = min;
+        row[o->n + i] = max;
     }
-    o->seen++;
     return 0;
 }
 
+bool act_observer_range(const struct act_observer *o, int64_t i, float *min, float *max)
+{
+    bool any = false;
+    for (int64_t s = 0; s < o->sequences; s++) {
+        const float *row = o->seen + s * 2 * o->n;
+        if (row[0] > row[o->n])
+            continue;
+        remember(o, !any, min, max, row[i], row[o->n + i]);
+        any = true;
+    }
+    return any;
+}
+
 /* The divisor of local scales: what the grid of NVFP4 weights does with its largest magnitude. */
-static int finish_global(const struct act_observer *o, struct activation *out, struct err *e)
+static int finish_global(const struct act_observer *o, float min, float max, struct activation *out,
+                         struct err *e)
 {
     const struct grid *g = grid_find("nvfp4");
     struct grid_layout l = { .args = *o->args, .scale_dtype = o->dtype };
     if (activation_init(out, o->args, 0, e))
         return -1;
-    out->global = g->global_scale(&l, o->max[0] > -o->min[0] ? o->max[0] : -o->min[0]);
+    out->global = g->global_scale(&l, max > -min ? max : -min);
     return 0;
 }
 
 int act_observer_finish(const struct act_observer *o, struct activation *out, struct err *e)
 {
-    if (!o->seen)
+    float min = 0, max = 0;
+    if (!act_observer_range(o, 0, &min, &max))
         return err_set(e, ERR_INPUT, "no sequence was seen: a static scale needs calibration data");
     if (o->args->strategy == STRATEGY_TENSOR_GROUP)
-        return finish_global(o, out, e);
+        return finish_global(o, min, max, out, e);
     if (activation_init(out, o->args, o->n, e))
         return -1;
     for (int64_t i = 0; i < o->n; i++) {
-        activation_params(o->args, o->dtype, o->min[i], o->max[i], &out->scale[i],
-                          out->zero ? &out->zero[i] : NULL);
+        (void)act_observer_range(o, i, &min, &max);
+        activation_params(o->args, o->dtype, min, max, &out->scale[i], out->zero ? &out->zero[i] : NULL);
         if (isfinite(out->scale[i]))
             continue;
         activation_release(out);
-        return err_set(e, ERR_INPUT, "activations of %g to %g do not fit a scale of dtype %s",
-                       (double)o->min[i], (double)o->max[i], dtypes[o->dtype].name);
+        return err_set(e, ERR_INPUT, "activations of %g to %g do not fit a scale of dtype %s", (double)min,
+                       (double)max, dtypes[o->dtype].name);
     }
     return 0;
 }

@@ -12,31 +12,17 @@
 
 enum { BLOCK = 128 };
 
-int cross_init(struct cross *c, int64_t k, int64_t chunks, struct err *e)
+int cross_init(struct cross *c, int64_t k, int64_t chunks, const struct links *l, struct err *e)
 {
-    *c = (struct cross){ .k = k, .chunks = chunks };
-    c->sum = mem_big((size_t)(k * k), sizeof *c->sum, e);
-    c->leaf = c->sum ? mem_big((size_t)(k * k), sizeof *c->leaf, e) : NULL;
-    if (c->leaf)
-        return 0;
-    cross_release(c);
-    return -1;
+    *c = (struct cross){ .k = k };
+    return tree_init(&c->tree, k, chunks, true, false, l, e);
 }
 
 void cross_release(struct cross *c)
 {
+    tree_release(&c->tree);
     mem_free(c->sum);
-    mem_free(c->leaf);
     memset(c, 0, sizeof *c);
-}
-
-static void close_row(void *arg, int64_t i)
-{
-    const struct cross *c = arg;
-    for (int64_t j = i * c->k; j < (i + 1) * c->k; j++) {
-        c->sum[j] += c->leaf[j];
-        c->leaf[j] = 0.0f;
-    }
 }
 
 struct difference {
@@ -55,24 +41,35 @@ static void difference_row(void *arg, int64_t i)
 int cross_add(struct cross *c, int64_t chunk, const float *x, const float *x0, int64_t rows, int64_t ldx,
               struct err *e)
 {
-    int64_t leaf = chunk * GRAM_LEAVES / c->chunks;
     struct difference p = { x, x0, NULL, c->k, ldx };
-    if (leaf != c->leaf_index)
-        k_parallel(c->k, close_row, c);
-    c->leaf_index = leaf;
-    c->sequences++;
+    float *leaf = tree_leaf(&c->tree, chunk, rows, e);
+    if (!leaf)
+        return -1;
     if (!rows)
         return 0;
     p.d = mem_big((size_t)(rows * c->k), sizeof *p.d, e);
     if (!p.d)
         return -1;
     k_parallel(rows, difference_row, &p);
-    compute_now()->gram_cross(rows, c->k, c->k, p.d, c->k, x, ldx, c->leaf, c->k);
+    compute_now()->gram_cross(rows, c->k, c->k, p.d, c->k, x, ldx, leaf, c->k);
     mem_free(p.d);
     return 0;
 }
 
-void cross_finish(struct cross *c) { k_parallel(c->k, close_row, c); }
+int cross_finish(struct cross *c, const struct links *l, const bool *wants, struct err *e)
+{
+    struct tree_node root;
+    if (tree_reduce(&c->tree, l, &root, e) ||
+        tree_spread(&root, c->k, true, l, tree_owner(0, l->size), wants, e)) {
+        mem_free(root.m);
+        return -1;
+    }
+    c->sequences = root.sequences;
+    c->sum = root.m;
+    if (wants[l->rank] && !c->sum)
+        c->sum = mem_big((size_t)(c->k * c->k), sizeof *c->sum, e);
+    return wants[l->rank] && !c->sum ? -1 : 0;
+}
 
 struct solve {
     const struct factor *f;

@@ -8,32 +8,46 @@
 
 enum { BAND = 64 }; /* channels that one worker sums, over all rows in order */
 
-struct add {
-    struct channel_stats *s;
-    const float *x;
-    int64_t rows, ldx;
+/* A row of s->leaf, taken apart. */
+struct leaf {
+    int64_t *tokens;
+    double *sum;
+    float *min, *max;
 };
 
-int channel_stats_init(struct channel_stats *s, int64_t k, struct err *e)
+static struct leaf leaf_at(const struct channel_stats *s, int64_t i)
 {
-    memset(s, 0, sizeof *s);
-    s->k = k;
-    s->abs_sum = mem_array((size_t)k, sizeof *s->abs_sum, e);
-    s->min = mem_array((size_t)k, sizeof *s->min, e);
-    s->max = mem_array((size_t)k, sizeof *s->max, e);
-    if (s->abs_sum && s->min && s->max)
-        return 0;
-    channel_stats_release(s);
-    return -1;
+    unsigned char *p = s->leaf + (size_t)i * channel_stats_row(s);
+    struct leaf l = { .tokens = (int64_t *)(void *)p, .sum = (double *)(void *)(p + sizeof(int64_t)) };
+    l.min = (float *)(void *)(l.sum + s->k);
+    l.max = l.min + s->k;
+    return l;
+}
+
+struct add {
+    struct leaf leaf;
+    const float *x;
+    int64_t k, rows, ldx;
+};
+
+size_t channel_stats_row(const struct channel_stats *s) { return 8 + (size_t)s->k * 16; }
+
+int64_t channel_stats_bytes(int64_t k) { return TREE_LEAVES * (8 + k * 16); }
+
+int channel_stats_init(struct channel_stats *s, int64_t k, int64_t chunks, struct err *e)
+{
+    *s = (struct channel_stats){ .k = k, .chunks = chunks };
+    s->leaf = mem_array(TREE_LEAVES, channel_stats_row(s), e);
+    return s->leaf ? 0 : -1;
 }
 
 static void add_band(void *arg, int64_t band)
 {
     const struct add *a = arg;
-    int64_t from = band * BAND, end = from + BAND < a->s->k ? from + BAND : a->s->k;
-    double *sum = a->s->abs_sum;
-    float *lo = a->s->min, *hi = a->s->max;
-    for (int64_t c = from; c < end && !a->s->rows; c++) {
+    int64_t from = band * BAND, end = from + BAND < a->k ? from + BAND : a->k;
+    double *sum = a->leaf.sum;
+    float *lo = a->leaf.min, *hi = a->leaf.max;
+    for (int64_t c = from; c < end && !*a->leaf.tokens; c++) {
         lo[c] = INFINITY;
         hi[c] = -INFINITY;
     }
@@ -47,15 +61,16 @@ static void add_band(void *arg, int64_t band)
     }
 }
 
-int channel_stats_add(struct channel_stats *s, const float *x, int64_t rows, int64_t ldx, struct err *e)
+int channel_stats_add(struct channel_stats *s, int64_t chunk, const float *x, int64_t rows, int64_t ldx,
+                      struct err *e)
 {
-    struct add a = { s, x, rows, ldx };
+    struct add a = { leaf_at(s, chunk * TREE_LEAVES / s->chunks), x, s->k, rows, ldx };
     if (!rows)
         return 0;
     k_parallel((s->k + BAND - 1) / BAND, add_band, &a);
-    s->rows += rows;
+    *a.leaf.tokens += rows;
     for (int64_t c = 0; c < s->k; c++)
-        if (!isfinite(s->abs_sum[c])) {
+        if (!isfinite(a.leaf.sum[c])) {
             err_set(e, ERR_INPUT, "the inputs of column %lld are not finite", (long long)c);
             return err_hint(
                 e, "A layer before this one overflows; check the checkpoint and the calibration text.");
@@ -65,22 +80,40 @@ int channel_stats_add(struct channel_stats *s, const float *x, int64_t rows, int
 
 void channel_stats_release(struct channel_stats *s)
 {
-    mem_free(s->abs_sum);
-    mem_free(s->min);
-    mem_free(s->max);
+    mem_free(s->leaf);
     memset(s, 0, sizeof *s);
+}
+
+int64_t channel_stats_tokens(const struct channel_stats *s)
+{
+    int64_t n = 0;
+    for (int i = 0; i < TREE_LEAVES; i++)
+        n += *leaf_at(s, i).tokens;
+    return n;
 }
 
 void channel_stats_means(const struct channel_stats *s, double *out)
 {
-    for (int64_t c = 0; c < s->k; c++)
-        out[c] = s->rows ? s->abs_sum[c] / (double)s->rows : 0;
+    int64_t n = channel_stats_tokens(s);
+    for (int64_t c = 0; c < s->k; c++) {
+        double sum = 0;
+        for (int i = 0; i < TREE_LEAVES; i++)
+            sum += leaf_at(s, i).sum[c];
+        out[c] = n ? sum / (double)n : 0;
+    }
 }
 
 void channel_stats_ranges(const struct channel_stats *s, float *out)
 {
-    for (int64_t c = 0; c < s->k; c++)
-        out[c] = s->rows ? s->max[c] - s->min[c] : 0;
+    for (int64_t c = 0; c < s->k; c++) {
+        float lo = INFINITY, hi = -INFINITY;
+        for (int i = 0; i < TREE_LEAVES; i++) {
+            struct leaf l = leaf_at(s, i);
+            lo = *l.tokens && l.min[c] < lo ? l.min[c] : lo;
+            hi = *l.tokens && l.max[c] > hi ? l.max[c] : hi;
+        }
+        out[c] = hi >= lo ? hi - lo : 0;
+    }
 }
 
 void column_absmax(const float *w, int64_t rows, int64_t k, float *most)

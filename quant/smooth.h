@@ -7,19 +7,24 @@
  * both at least 1e-5. */
 #ifndef QP_QUANT_SMOOTH_H
 #define QP_QUANT_SMOOTH_H
-#include "base/err.h"
-#include <stdint.h>
+#include "quant/tree.h"
+#include <stddef.h>
 
-/* Of the channels of an input over all tokens: sums of |x| (float64, rows in ascending order), least and greatest value. */
+/* Of the channels of an input over all tokens: sums of |x| in float64, least and greatest value, by the leaves of tree.h: a leaf
+ * adds its rows in ascending order, leaves are added in order. Leaf i is the row i of `leaf`: its tokens (int64), sums [k],
+ * least [k], greatest [k]; ranks that share the chunks exchange rows. */
 struct channel_stats {
-    int64_t k, rows;
-    double *abs_sum;
-    float *min, *max;
+    int64_t k, chunks;
+    unsigned char *leaf; /* [TREE_LEAVES, channel_stats_row] */
 };
-int channel_stats_init(struct channel_stats *s, int64_t k, struct err *e);
-/* x [rows, k], ld ldx. ERR_INPUT at a value that is not finite. */
-int channel_stats_add(struct channel_stats *s, const float *x, int64_t rows, int64_t ldx, struct err *e);
+int channel_stats_init(struct channel_stats *s, int64_t k, int64_t chunks, struct err *e);
+size_t channel_stats_row(const struct channel_stats *s);
+int64_t channel_stats_bytes(int64_t k); /* for plans */
+/* x [rows, k], ld ldx; chunks ascending. ERR_INPUT at a value that is not finite. */
+int channel_stats_add(struct channel_stats *s, int64_t chunk, const float *x, int64_t rows, int64_t ldx,
+                      struct err *e);
 void channel_stats_release(struct channel_stats *s);
+int64_t channel_stats_tokens(const struct channel_stats *s);
 /* channel_stats_means - out [k]: mean |x|. channel_stats_ranges - out [k]: max - min. */
 void channel_stats_means(const struct channel_stats *s, double *out);
 void channel_stats_ranges(const struct channel_stats *s, float *out);

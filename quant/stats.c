@@ -1,158 +1,50 @@
-/* stats.c - the tree of Gram matrices (stats.h). Finished leaves wait on a stack as the digits of a binary counter: a
- * node of level v covers 2^v leaves, and a new node of the level of the top is added to it. So at most one node of each
- * level and one growing leaf exist. A leaf without chunks has no matrix and counts as zero. */
+/* stats.c - Gram matrices as trees of sums (stats.h). */
 #include "quant/stats.h"
 #include "base/mem.h"
 #include "kernels/compute.h"
-#include "kernels/kernels.h"
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
-enum { LEVELS = 4 }; /* 2^4 leaves */
-_Static_assert(1 << LEVELS == GRAM_LEAVES, "the tree is complete");
-
-struct gram_tree {
-    float *node[LEVELS + 1]; /* waiting nodes by level; NULL: none, or all zero */
-    int full[LEVELS + 1];    /* 1: a node of this level waits */
-    float *leaf;             /* growing; NULL: no chunk yet */
-    float *spare;       /* of a node that was joined: the next leaf, whose pages need not be mapped anew */
-    int64_t leaf_index; /* leaves closed so far */
-    int64_t next_chunk;
-    int keep_half;
-};
-
-static size_t elems(const struct gram *g) { return (size_t)g->k * (size_t)g->k; }
-
-int gram_init(struct gram *g, int64_t k, int64_t chunks, int keep_half, struct err *e)
+int gram_init_on(struct gram *g, int64_t k, int64_t chunks, int keep_half, const struct links *l,
+                 struct err *e)
 {
     memset(g, 0, sizeof *g);
-    if (k < 1 || chunks < 1 || chunks > INT64_MAX / GRAM_LEAVES)
-        return err_set(e, ERR_INPUT,
-                       "statistics of %lld inputs over %lld chunks: expected at least one of each",
-                       (long long)k, (long long)chunks);
+    g->tree = mem_alloc(sizeof *g->tree, e);
+    if (!g->tree || tree_init(g->tree, k, chunks, false, keep_half, l, e)) {
+        gram_release(g);
+        return -1;
+    }
     g->k = k;
     g->chunks = chunks;
-    g->tree = mem_alloc(sizeof *g->tree, e);
-    if (!g->tree)
-        return -1;
-    g->tree->keep_half = keep_half;
     return 0;
 }
 
-struct addition {
-    float *to;
-    const float *from;
-    int64_t k;
-};
-
-static void add_row(void *arg, int64_t i)
+int gram_init(struct gram *g, int64_t k, int64_t chunks, int keep_half, struct err *e)
 {
-    const struct addition *a = arg;
-    for (int64_t j = 0; j <= i; j++)
-        a->to[i * a->k + j] += a->from[i * a->k + j];
-}
-
-static void zero_row(void *arg, int64_t i)
-{
-    const struct addition *a = arg;
-    memset(a->to + i * a->k, 0, (size_t)(i + 1) * sizeof *a->to); /* the lower triangle is all that is read */
-}
-
-static float *new_leaf(struct gram *g, struct err *e)
-{
-    struct gram_tree *t = g->tree;
-    if (!t->spare)
-        return mem_big(elems(g), sizeof *t->leaf, e);
-    struct addition a = { t->spare, NULL, g->k };
-    k_parallel(g->k, zero_row, &a);
-    t->spare = NULL;
-    return a.to;
-}
-
-/* left + right into one of them; the other is spare unless it is the half that is kept. */
-static float *join(struct gram *g, float *left, float *right)
-{
-    if (!left || !right)
-        return left ? left : right;
-    int kept = left == g->half;
-    struct addition a = { kept ? right : left, kept ? left : right, g->k };
-    k_parallel(g->k, add_row, &a);
-    if (!kept) {
-        mem_free(g->tree->spare);
-        g->tree->spare = right;
-    }
-    return a.to;
-}
-
-/* The half is the node over the first eight leaves; it stays while the root is made from it. */
-static void keep_half(struct gram *g, float *node)
-{
-    g->half = node;
-    g->half_rows = g->rows;
-}
-
-static void close_leaf(struct gram *g)
-{
-    struct gram_tree *t = g->tree;
-    float *node = t->leaf;
-    int level = 0;
-    t->leaf = NULL;
-    for (; level < LEVELS && t->full[level]; level++) {
-        node = join(g, t->node[level], node);
-        t->full[level] = 0;
-        t->node[level] = NULL;
-    }
-    t->full[level] = 1;
-    t->node[level] = node;
-    t->leaf_index++;
-    if (t->keep_half && t->leaf_index == GRAM_LEAVES / 2)
-        keep_half(g, node);
+    return gram_init_on(g, k, chunks, keep_half, &links_none, e);
 }
 
 int gram_add(struct gram *g, int64_t chunk, const float *x, int64_t rows, int64_t ldx, struct err *e)
 {
-    struct gram_tree *t = g->tree;
-    BUG_ON(!t || chunk < t->next_chunk || chunk >= g->chunks || rows < 0 || ldx < g->k);
-    int64_t leaf = chunk * GRAM_LEAVES / g->chunks;
-    while (t->leaf_index < leaf)
-        close_leaf(g);
-    if (!t->leaf)
-        t->leaf = new_leaf(g, e);
-    if (!t->leaf)
-        return err_while(e, "adding chunk %lld to the statistics of %lld inputs", (long long)chunk,
-                         (long long)g->k);
+    BUG_ON(!g->tree || rows < 0 || ldx < g->k);
+    float *leaf = tree_leaf(g->tree, chunk, rows, e);
+    if (!leaf)
+        return -1;
     if (rows)
-        compute_now()->gram(rows, g->k, x, ldx, t->leaf, g->k);
-    t->next_chunk = chunk + 1;
-    g->rows += rows;
-    g->sequences++;
+        compute_now()->gram(rows, g->k, x, ldx, leaf, g->k);
     return 0;
 }
 
-int gram_finish(struct gram *g, struct err *e)
+/* A tree without any chunk sums up to nothing; a matrix of zeros is what readers expect. */
+static int at_least_zeros(float **m, int64_t k, struct err *e)
 {
-    struct gram_tree *t = g->tree;
-    BUG_ON(!t);
-    while (t->leaf_index < GRAM_LEAVES)
-        close_leaf(g);
-    mem_free(t->spare); /* before a copy is made */
-    t->spare = NULL;
-    g->sum = t->node[LEVELS];
-    t->node[LEVELS] = NULL;
-    int whole = g->half && g->sum == g->half; /* nothing came behind the first half */
-    if (!g->sum || whole) {
-        float *copy = mem_big(elems(g), sizeof *copy, e);
-        if (!copy) {
-            g->sum = NULL;
-            return -1;
-        }
-        if (whole)
-            memcpy(copy, g->half, elems(g) * sizeof *copy);
-        g->sum = copy;
-    }
-    mem_free(t);
-    g->tree = NULL;
+    if (!*m)
+        *m = mem_big((size_t)(k * k), sizeof **m, e);
+    return *m ? 0 : -1;
+}
+
+static int check_finite(const struct gram *g, struct err *e)
+{
     for (int64_t j = 0; j < g->k; j++)
         if (!isfinite(g->sum[j * g->k + j])) {
             err_set(e, ERR_INPUT, "the inputs of column %lld are not finite, or too large to square",
@@ -163,21 +55,49 @@ int gram_finish(struct gram *g, struct err *e)
     return 0;
 }
 
+int gram_finish_on(struct gram *g, const struct links *l, const bool *wants, struct err *e)
+{
+    struct tree_node root;
+    struct tree *t = g->tree;
+    int from = tree_owner(0, l->size);
+    BUG_ON(!t);
+    bool keep = t->keep_half;
+    int rc = tree_reduce(t, l, &root, e);
+    struct tree_node half = t->half;
+    memset(&t->half, 0, sizeof t->half);
+    rc = rc || tree_spread(&root, g->k, false, l, from, wants, e) ||
+                 (keep && tree_spread(&half, g->k, false, l, from, wants, e))
+             ? -1
+             : 0;
+    tree_release(t);
+    mem_free(t);
+    g->tree = NULL;
+    g->sum = root.m;
+    g->half = half.m;
+    g->rows = root.rows;
+    g->sequences = root.sequences;
+    g->half_rows = half.rows;
+    if (rc)
+        return -1;
+    if (!wants[l->rank])
+        return 0;
+    return at_least_zeros(&g->sum, g->k, e) || check_finite(g, e) ? -1 : 0;
+}
+
+int gram_finish(struct gram *g, struct err *e)
+{
+    static const bool here[] = { true };
+    return gram_finish_on(g, &links_none, here, e);
+}
+
 void gram_release(struct gram *g)
 {
-    struct gram_tree *t = g->tree;
-    for (int i = 0; t && i <= LEVELS; i++)
-        if (t->node[i] != g->half)
-            mem_free(t->node[i]);
-    if (t) {
-        mem_free(t->leaf);
-        mem_free(t->spare);
-    }
-    mem_free(t);
+    if (g->tree)
+        tree_release(g->tree);
+    mem_free(g->tree);
     mem_free(g->sum);
     mem_free(g->half);
     memset(g, 0, sizeof *g);
 }
 
-/* Fifteen leaves closed: nodes of levels 3, 2, 1 and 0 wait while the last leaf grows. The half is one of them. */
-uint64_t gram_bytes(int64_t k) { return (uint64_t)(LEVELS + 1) * (uint64_t)k * (uint64_t)k * sizeof(float); }
+uint64_t gram_bytes(int64_t k) { return tree_bytes(k); }

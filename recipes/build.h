@@ -25,14 +25,14 @@ extern const struct shorthand shorthands[];
 bool build_has(const struct recipe *r, enum stage_kind kind);
 int grammar_native(struct builder *b, const struct node *root, struct err *e);
 int grammar_peer(struct builder *b, const struct node *root, struct err *e);
-/* The keys of a recipe's head that both grammars share: model, output, seed, dialect, threads, math. */
+/* The keys of a recipe's head that both grammars share: model, output, seed, dialect, threads, sharding, math. */
 extern const struct opt head_options[];
 extern const char *const math_words[];
 struct head {
     char *model, *output, *dialect;
-    int math; /* index into math_words */
+    int math, sharding; /* index into math_words, sharding_words */
     int64_t version, seed, threads;
-    const struct node *vars, *stages, *serve;
+    const struct node *vars, *variants, *stages, *serve;
 };
 /* serve_read - n: its mapping, or NULL. */
 int serve_read(const struct node *n, struct serve_options *out, struct err *e);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+const char *const sharding_words[] = { "auto", "data", "layers", NULL };
 const char *const math_words[] = { "exact", "blas", NULL };
 #define AT(f) offsetof(struct head, f)
 const struct opt head_options[] = {
@@ -30,6 +31,13 @@ const struct opt head_options[] = {
       .at = AT(threads),
       .max = 4096,
       .doc = "Worker threads unless the command line says otherwise." },
+    { .name = "sharding",
+      .type = OPT_ENUM,
+      .at = AT(sharding),
+      .words = sharding_words,
+      .doc =
+          "How ranks share the work; the bytes are the same. data: calibration samples, then the matrices of a group; "
+          "layers: runs of blocks (sequential: false) or of modules (no data); auto: what a plan finds faster." },
     { .name = "math",
       .type = OPT_ENUM,
       .at = AT(math),
@@ -43,6 +51,10 @@ const struct opt head_options[] = {
       .type = OPT_NODE,
       .at = AT(vars),
       .doc = "Names for ${name} in values; --set changes them." },
+    { .name = "variants",
+      .type = OPT_NODE,
+      .at = AT(variants),
+      .doc = "Named sets of values for vars; --variant takes one." },
     { .name = "stages", .type = OPT_NODE, .at = AT(stages), .doc = "What happens, in order." },
     { .name = NULL },
 };

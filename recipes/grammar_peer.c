@@ -79,8 +79,9 @@ static bool looks_like_modifiers(const struct node *n)
 
 static int unknown_top(const struct node *key, const struct node *value, struct err *e)
 {
-    static const char *const own[] = { "model",     "output", "seed", "dialect", "threads", "math", "vars",
-                                       "calibrate", "verify", "save", "stages",  "version", "serve" };
+    static const char *const own[] = { "model",  "output", "seed",     "dialect",  "threads",
+                                       "math",   "vars",   "sharding", "variants", "calibrate",
+                                       "verify", "save",   "stages",   "version",  "serve" };
     err_at(e, ERR_INPUT, key->at, "found key '%.80s', expected NAME_stage or a key of qpipe's own",
            key->text);
     if (stage_spec_find(key->text))

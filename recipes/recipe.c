@@ -8,16 +8,18 @@
 #include "recipes/build.h"
 #include "recipes/quant_config.h"
 #include "recipes/specs.h"
+#include "recipes/variants.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_VARS = 256 };
 
-/* vars: of the file, then --set over them. */
-static int collect_vars(const struct node *vars, const struct recipe_args *a, struct var *out, size_t *n,
+/* vars: of the file, then the chosen variant's and --set over them. */
+static int collect_vars(const struct node *root, const struct recipe_args *a, struct var *out, size_t *n,
                         struct err *e)
 {
+    const struct node *vars = node_get(root, "vars");
     *n = 0;
     if (vars && !node_is_null(vars) && vars->kind != NODE_MAP)
         return err_at(e, ERR_INPUT, vars->at, "vars: found %s, expected a mapping of names to values",
@@ -35,6 +37,8 @@ static int collect_vars(const struct node *vars, const struct recipe_args *a, st
         }
         out[(*n)++] = (struct var){ vars->key[i]->text, vars->item[i]->text };
     }
+    if (variants_apply(root, a ? a->variant : NULL, out, n, e))
+        return -1;
     for (size_t s = 0; a && s < a->n_set; s++) {
         size_t i = 0;
         while (i < *n && strcmp(out[i].name, a->set[s].name))
@@ -98,6 +102,7 @@ static int read_head(struct builder *b, const struct node *root, struct err *e)
     }
     r->seed = (uint64_t)h.seed;
     r->threads_hint = (int)h.threads;
+    r->sharding = (enum sharding)h.sharding;
     r->model = h.model, h.model = NULL;
     r->output = h.output, h.output = NULL;
     r->math = rc ? NULL : mem_strdup(math_words[h.math], e);
@@ -218,6 +223,21 @@ static bool is_native(const struct node *root)
     return node_get(root, "stages") || node_get(root, "version");
 }
 
+/* Variants of one file must not write one folder. */
+static int tell_output_apart(struct builder *b, struct err *e)
+{
+    const struct recipe_args *a = b->args;
+    if (!a || !a->variant || a->output || !b->r->output)
+        return 0;
+    size_t n = strlen(b->r->output);
+    while (n > 1 && b->r->output[n - 1] == '/')
+        n--;
+    char *named = mem_printf(e, "%.*s-%s", (int)n, b->r->output, a->variant);
+    mem_free(b->r->output);
+    b->r->output = named;
+    return named ? 0 : -1;
+}
+
 static int read_root(struct builder *b, struct err *e)
 {
     const struct node *root = yaml_doc_root(b->r->doc);
@@ -225,17 +245,18 @@ static int read_root(struct builder *b, struct err *e)
     size_t n = 0;
     if (root->kind != NODE_MAP)
         return err_at(e, ERR_INPUT, root->at, "found %s, expected a mapping: a recipe", node_what(root));
-    vars = mem_array(MAX_VARS, sizeof *vars, e);
+    vars = mem_array(MAX_VARS + 1, sizeof *vars, e);
     if (!vars)
         return -1;
-    int rc = collect_vars(node_get(root, "vars"), b->args, vars, &n, e);
+    bool name_output = variants_name_output(root);
+    int rc = collect_vars(root, b->args, vars, &n, e);
     if (!rc)
         rc = yaml_doc_substitute(b->r->doc, vars, n, e);
     mem_free(vars);
     if (rc)
         return -1;
     b->r->native = is_native(root);
-    if (read_head(b, root, e))
+    if (read_head(b, root, e) || (name_output && tell_output_apart(b, e)))
         return -1;
     return (b->r->native ? grammar_native(b, root, e) : grammar_peer(b, root, e)) || finish(b, e) ? -1 : 0;
 }

@@ -5,6 +5,9 @@
 #include "recipes/node_yaml.h"
 #include "recipes/options.h"
 
+enum sharding { SHARD_AUTO, SHARD_DATA, SHARD_LAYERS };
+extern const char *const sharding_words[]; /* "auto", "data", "layers", NULL */
+
 struct recipe_stage {
     const struct stage_spec *spec;
     void *options; /* spec->size bytes, filled; owned */
@@ -18,15 +21,17 @@ struct recipe_args { /* from the command line; NULL: not given */
     const char *model, *dataset, *output, *seed;
     const struct var *set;
     size_t n_set;
+    const char *variant; /* one of the recipe's `variants:` */
 };
 struct recipe {
     char *path;
     char *model, *output; /* absolute or relative to the working folder; NULL: not said anywhere */
     uint64_t seed;
     const struct dialect *dialect;
-    bool native;      /* grammar */
-    int threads_hint; /* `threads:` or 0 */
-    char *math;       /* "exact" or "blas" */
+    bool native;            /* grammar */
+    int threads_hint;       /* `threads:` or 0 */
+    enum sharding sharding; /* how ranks share the work: changes no byte, and is not part of what is hashed */
+    char *math;             /* "exact" or "blas" */
     struct serve_options serve;
     struct recipe_stage *
         stage; /* in order; load first, then calibrate, modifiers, save, verify; load and save are added when absent */
@@ -41,6 +46,9 @@ int recipe_read(const char *path, const struct recipe_args *args, struct recipe 
 int recipe_parse(const char *text, size_t n, const char *path, const struct recipe_args *args,
                  struct recipe *out, struct err *e);
 void recipe_release(struct recipe *r);
+/* recipe_variants - adds the names of a file's `variants:`, in its order; none is no error. What they hold is checked when one
+ * of them is read. */
+int recipe_variants(const char *path, struct strs *out, struct err *e);
 /* recipe_refuse - ERR_UNBUILT for the first stage that this version can not run, naming those that it can. */
 int recipe_refuse(const struct recipe *r, struct err *e);
 /* recipe_resolved - the whole recipe as a native YAML file, deterministic, nothing left to defaults: parsing it gives

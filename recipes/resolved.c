@@ -296,6 +296,11 @@ int recipe_resolved(const struct recipe *r, bool with_paths, struct buf *out, st
         integer(&y, r->threads_hint);
         put(&y, "\n");
     }
+    if (with_paths && r->sharding) {
+        key(&y, 0, "sharding");
+        put(&y, sharding_words[r->sharding]);
+        put(&y, "\n");
+    }
     key(&y, 0, "seed");
     integer(&y, (int64_t)r->seed);
     put(&y, "\ndialect: ");

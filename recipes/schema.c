@@ -297,6 +297,24 @@ static void dialect_names(struct jw *w)
     jw_end_object(w);
 }
 
+static void variants(struct jw *w)
+{
+    jw_key(w, "variants");
+    jw_object(w);
+    jw_kstr(w, "description", opt_find(head_options, "variants")->doc);
+    jw_kstr(w, "type", "object");
+    jw_kint(w, "minProperties", 1);
+    jw_key(w, "additionalProperties");
+    jw_object(w);
+    jw_key(w, "type");
+    jw_array(w);
+    jw_str(w, "object");
+    jw_str(w, "null");
+    jw_end_array(w);
+    jw_end_object(w);
+    jw_end_object(w);
+}
+
 static void top(struct jw *w)
 {
     jw_key(w, "properties");
@@ -312,6 +330,7 @@ static void top(struct jw *w)
     jw_object(w);
     jw_kstr(w, "type", "object");
     jw_end_object(w);
+    variants(w);
     jw_key(w, "stages");
     jw_object(w);
     jw_kstr(w, "type", "array");

@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "model/arch.h"
 #include "model/config.h"
+#include "stages/ranks.h"
 #include "stages/simulate.h"
+#include "stages/units.h"
 
 #include <string.h>
 
@@ -119,38 +121,61 @@ static struct module_job *leader(const struct job *j, const struct walk_group *g
     return m;
 }
 
-int activations_input(struct job *j, const struct walk_group *g, const float *x, int64_t rows, int64_t ldx,
-                      struct err *e)
+static int open_input(struct job *j, struct module_job *m, struct err *e)
+{
+    return m->input.kind
+               ? 0
+               : act_observer_init(&m->input, &m->scheme->input, scale_dtype(m->dtype), 1, j->data.n, e);
+}
+
+int activations_input(struct job *j, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                      int64_t ldx, struct err *e)
 {
     for (int i = 0; i < g->n; i++) {
         struct module_job *m = job_of(j, g, i);
         if (!is_static(m) || leader(j, g, i) != m)
             continue;
-        if ((!m->input.kind &&
-             act_observer_init(&m->input, &m->scheme->input, scale_dtype(m->dtype), 1, e)) ||
-            act_observer_add(&m->input, x, rows, g->k, ldx, e))
+        if (open_input(j, m, e) || act_observer_add(&m->input, chunk, x, rows, g->k, ldx, e))
             return err_while(e, "observing the input of %s", m->module->name);
     }
     return 0;
 }
 
+static int share(const struct job *j, struct act_observer *o, struct err *e)
+{
+    return ranks_share_chunks(j->comm, o->seen, act_observer_row(o), o->sequences, e);
+}
+
+/* On rank 0 the scales go to the saver, as a unit of their own: other ranks write shards with them. */
 static int save_one(struct job *j, const char *prefix, const char *what, const struct act_observer *o,
                     struct err *e)
 {
     struct activation a = { 0 };
-    int rc = act_observer_finish(o, &a, e) ||
-             j->container->pack_activation(j->saver, prefix, what, &a, o->dtype, e);
+    char *key = j->comm->rank ? NULL : mem_printf(e, "activation/%s.%s", prefix, what);
+    int rc = j->comm->rank || key ? 0 : -1;
+    if (!rc && key && !unit_done(j, key))
+        rc = act_observer_finish(o, &a, e) || unit_begin(j, key, e) ||
+                     j->container->pack_activation(j->saver, prefix, what, &a, o->dtype, e) ||
+                     unit_end(j, NULL, 0, e)
+                 ? -1
+                 : 0;
+    else if (!rc && key)
+        rc = unit_take(j, key, NULL, 0, e);
     activation_release(&a);
-    return rc ? -1 : 0;
+    mem_free(key);
+    return rc;
 }
 
 int activations_save(struct job *j, const struct walk_group *g, struct err *e)
 {
     int rc = 0;
     for (int i = 0; !rc && i < g->n; i++) {
-        if (!is_static(job_of(j, g, i)))
+        struct module_job *m = job_of(j, g, i);
+        if (!is_static(m))
             continue;
-        char *prefix = module_prefix(g->module[i], e);
+        if (leader(j, g, i) == m)
+            rc = open_input(j, m, e) || share(j, &m->input, e) ? -1 : 0;
+        char *prefix = rc ? NULL : module_prefix(g->module[i], e);
         rc = prefix ? save_one(j, prefix, "input", &leader(j, g, i)->input, e) : -1;
         mem_free(prefix);
         if (rc)
@@ -169,15 +194,23 @@ static enum dtype cache_dtype(const struct job *j, int64_t block)
     return scale_dtype(j->module[o - j->load.model.module].dtype);
 }
 
-int cache_input(struct job *j, int64_t block, const float *k, const float *v, int64_t rows, int64_t width,
-                struct err *e)
+static int open_cache(struct job *j, int64_t block, struct err *e)
 {
     int64_t n = j->kv_cache->strategy == STRATEGY_ATTN_HEAD ? j->load.model.config->kv_heads : 1;
-    if (!j->key.kind && (act_observer_init(&j->key, j->kv_cache, cache_dtype(j, block), n, e) ||
-                         act_observer_init(&j->value, j->kv_cache, cache_dtype(j, block), n, e)))
-        return -1;
-    return act_observer_add(&j->key, k, rows, width, width, e) ||
-                   act_observer_add(&j->value, v, rows, width, width, e)
+    enum dtype t = cache_dtype(j, block);
+    if (j->key.kind)
+        return 0;
+    return act_observer_init(&j->key, j->kv_cache, t, n, j->data.n, e) ||
+                   act_observer_init(&j->value, j->kv_cache, t, n, j->data.n, e)
+               ? -1
+               : 0;
+}
+
+int cache_input(struct job *j, int64_t block, int64_t chunk, const float *k, const float *v, int64_t rows,
+                int64_t width, struct err *e)
+{
+    return open_cache(j, block, e) || act_observer_add(&j->key, chunk, k, rows, width, width, e) ||
+                   act_observer_add(&j->value, chunk, v, rows, width, width, e)
                ? err_while(e, "observing the cache of layer %lld", (long long)block)
                : 0;
 }
@@ -187,8 +220,10 @@ int cache_save(struct job *j, int64_t block, struct err *e)
     if (!j->kv_cache || block >= j->load.model.n_blocks)
         return 0;
     char *prefix = attention_prefix(&j->load.model, block, e);
-    int rc =
-        prefix && !save_one(j, prefix, "k", &j->key, e) && !save_one(j, prefix, "v", &j->value, e) ? 0 : -1;
+    int rc = prefix && !open_cache(j, block, e) && !share(j, &j->key, e) && !share(j, &j->value, e) &&
+                     !save_one(j, prefix, "k", &j->key, e) && !save_one(j, prefix, "v", &j->value, e)
+                 ? 0
+                 : -1;
     mem_free(prefix);
     act_observer_release(&j->key);
     act_observer_release(&j->value);

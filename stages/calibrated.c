@@ -1,12 +1,14 @@
-/* calibrated.c - the walk with a quantizer at its cuts: one Gram matrix per input group, one factorization for all its
- * matrices, each solved, packed, and put back decoded. */
+/* calibrated.c - the walk with a quantizer at its cuts: a rank walks its own calibration chunks; one Gram matrix per input
+ * group, added up over all ranks, and behind its last chunk the group's matrices are solved (group.c) and put back decoded. */
 #include "stages/activations.h"
+#include "stages/group.h"
+#include "stages/ranks.h"
 #include "stages/rows.h"
+#include "stages/units.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/phase.h"
-#include "quant/cross.h"
 
 #include <string.h>
 
@@ -14,40 +16,21 @@ enum { BLOCK_CROSSES = 64 };
 
 struct pass {
     struct job *j;
+    struct links links;
+    struct span chunks;                /* this rank's */
+    struct span blocks;                /* the same: all of them, but with sharding: layers */
     struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
     struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
 };
 
-static struct module_job *planned(const struct pass *p, const struct walk_group *g, int i)
-{
-    struct module_job *m = &p->j->module[g->module[i] - p->j->load.model.module];
-    return m->scheme ? m : NULL;
-}
-
-static bool needs_gram(const struct module_job *m)
-{
-    return m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid;
-}
-
 static bool wants(void *arg, const struct walk_group *g)
 {
-    for (int i = 0; i < g->n; i++)
-        if (planned(arg, g, i))
+    const struct pass *p = arg;
+    for (int i = 0; i < g->n && g->block >= p->blocks.first && g->block < p->blocks.end; i++)
+        if (group_planned(p->j, g, i))
             return true;
     return false;
-}
-
-static bool group_needs(const struct pass *p, const struct walk_group *g, bool *half)
-{
-    bool gram = false;
-    *half = false;
-    for (int i = 0; i < g->n; i++) {
-        const struct module_job *m = planned(p, g, i);
-        gram = gram || (m && needs_gram(m));
-        *half = *half || (m && m->solver->needs == NEED_GRAM && m->solve.damp_mode != DAMP_FIXED);
-    }
-    return gram;
 }
 
 static struct gram *gram_of(struct pass *p, int index, struct err *e)
@@ -64,152 +47,74 @@ static struct gram *gram_of(struct pass *p, int index, struct err *e)
     return &p->gram[index];
 }
 
+/* The sums of a group, opened when its first chunk comes; a rank without chunks opens them at the end. NULL in *out: nobody
+ * needs them. */
+static int open_gram(struct pass *p, const struct walk_group *g, struct gram **out, struct err *e)
+{
+    bool half;
+    *out = NULL;
+    if (!group_needs(p->j, g, &half))
+        return 0;
+    struct gram *m = gram_of(p, g->index, e);
+    if (!m || (!m->k && gram_init_on(m, g->k, p->j->data.n, half, &p->links, e)))
+        return -1;
+    *out = m;
+    return 0;
+}
+
+static int open_cross(struct pass *p, const struct walk_group *g, struct cross **out, struct err *e)
+{
+    *out = NULL;
+    if (!group_asymmetric(p->j, g))
+        return 0;
+    BUG_ON(g->index >= BLOCK_CROSSES);
+    struct cross *c = &p->cross[g->index];
+    if (!c->k && cross_init(c, g->k, p->j->data.n, &p->links, e))
+        return -1;
+    *out = c;
+    return 0;
+}
+
 static int input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
                  int64_t ldx, struct err *e)
 {
     struct pass *p = arg;
-    bool half;
-    if (activations_input(p->j, g, x, rows, ldx, e))
+    struct gram *m;
+    chunk += p->chunks.first;
+    if (activations_input(p->j, g, chunk, x, rows, ldx, e) || open_gram(p, g, &m, e))
         return -1;
-    if (!group_needs(p, g, &half))
+    if (!m)
         return 0;
-    struct gram *m = gram_of(p, g->index, e);
-    if (!m || (!m->k && gram_init(m, g->k, p->j->data.n, half, e)))
-        return -1;
     enum phase before = phase_enter(PHASE_GRAM);
     int rc = gram_add(m, chunk, x, rows, ldx, e);
     (void)phase_enter(before);
     return rc;
 }
 
-static bool asymmetric(const struct pass *p, const struct walk_group *g)
-{
-    for (int i = 0; i < g->n; i++) {
-        const struct module_job *m = planned(p, g, i);
-        if (m && m->solver->needs == NEED_GRAM && m->solve.alpha > 0)
-            return true;
-    }
-    return false;
-}
-
 static int pair(void *arg, const struct walk_group *g, int64_t chunk, const float *x, const float *x0,
                 int64_t rows, int64_t ldx, struct err *e)
 {
     struct pass *p = arg;
-    if (!asymmetric(p, g))
-        return 0;
-    BUG_ON(g->index >= BLOCK_CROSSES);
-    struct cross *c = &p->cross[g->index];
-    if (!c->k && cross_init(c, g->k, p->j->data.n, e))
+    struct cross *c;
+    if (open_cross(p, g, &c, e))
         return -1;
-    return cross_add(c, chunk, x, x0, rows, ldx, e);
-}
-
-/* The weights that a module's codes are to be near. */
-static int set_target(struct pass *p, const struct walk_group *g, int i, const struct module_job *m,
-                      const struct factor *f, struct err *e)
-{
-    struct cross *c = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
-    if (!c || !c->k || !(m->solve.alpha > 0))
-        return 0;
-    return cross_target(c, f, m->solve.alpha, g->weight[i], m->module->out, e);
-}
-
-/* The dampening that a module gets: its own, or the one that the two-fold check chooses for all matrices of the group. */
-static int damping(const struct pass *p, const struct walk_group *g, const struct gram *gram,
-                   const struct module_job *m, double *frac, struct err *e)
-{
-    const float *w[8];
-    const struct grid_layout *l[8];
-    int n = 0;
-    *frac = m->solve.dampening_frac;
-    if (m->solve.damp_mode == DAMP_FIXED)
-        return 0;
-    for (int i = 0; i < g->n; i++) {
-        const struct module_job *o = planned(p, g, i);
-        if (!o || o->done || o->solve.damp_mode != m->solve.damp_mode || o->order != m->order)
-            continue;
-        w[n] = g->weight[i];
-        l[n++] = &o->layout;
-    }
-    return (m->solve.damp_mode == DAMP_QUICK ? damp_quick : damp_auto)(gram, m->order, w, l, n, frac, e);
-}
-
-struct shared_factor { /* the last factorization, used again while order and dampening stay the same */
-    struct factor f;
-    struct tune tune; /* what goes with f */
-    bool open;
-    enum actorder order;
-    double frac, wanted;
-    enum damp_mode mode;
-};
-
-static int factor_for(const struct pass *p, const struct walk_group *g, const struct gram *gram,
-                      const struct module_job *m, struct shared_factor *s, struct err *e)
-{
-    if (s->open && s->order == m->order && s->mode == m->solve.damp_mode &&
-        (s->mode != DAMP_FIXED || s->wanted == m->solve.dampening_frac))
-        return 0;
-    if (s->open)
-        factor_release(&s->f);
-    tune_release(&s->tune);
-    s->open = false;
-    s->order = m->order;
-    s->mode = m->solve.damp_mode;
-    s->wanted = m->solve.dampening_frac;
-    enum phase before = phase_enter(PHASE_FACTOR);
-    int rc = damping(p, g, gram, m, &s->frac, e);
-    rc = rc ? rc : factor_init(&s->f, gram, m->order, s->frac, e);
-    (void)phase_enter(before);
-    s->open = !rc;
-    return rc ? -1 : 0;
-}
-
-static int solve_group(struct pass *p, const struct walk_group *g, struct gram *gram, struct err *e)
-{
-    struct shared_factor s = { 0 };
-    int rc = 0;
-    for (int i = 0; !rc && i < g->n; i++) {
-        struct module_job *m = planned(p, g, i);
-        if (!m || m->done)
-            continue;
-        bool factored = m->solver->needs == NEED_GRAM;
-        if (fused_scale(p->j, m, g, gram, e))
-            rc = -1;
-        else if (factored && factor_for(p, g, gram, m, &s, e))
-            rc = err_while(e, "factoring the Hessian of %s", m->module->name);
-        else if (factored && tune_wanted(&m->solve) &&
-                 tune_init(&s.tune, &m->solve, &m->layout, &s.f, gram, e))
-            rc = err_while(e, "preparing %s", m->module->name);
-        else if (factored && set_target(p, g, i, m, &s.f, e))
-            rc = err_while(e, "moving the weights of %s", m->module->name);
-        else
-            rc = solve_module(p->j, m, g->weight[i], factored ? &s.f : NULL, &s.tune, gram, e);
-    }
-    tune_release(&s.tune);
-    if (s.open)
-        factor_release(&s.f);
-    return rc;
+    return c ? cross_add(c, chunk + p->chunks.first, x, x0, rows, ldx, e) : 0;
 }
 
 static int solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct pass *p = arg;
-    struct gram *gram = g->index < p->n_gram && p->gram[g->index].k ? &p->gram[g->index] : NULL;
-    struct cross *cross = g->index < BLOCK_CROSSES ? &p->cross[g->index] : NULL;
-    int rc = gram ? gram_finish(gram, e) : 0;
-    if (cross && cross->k)
-        cross_finish(cross);
-    if (rc)
-        err_while(e, "summing the inputs of %s", g->module[0]->name);
-    else
-        rc = activations_save(p->j, g, e) || solve_group(p, g, gram, e) ? -1 : 0;
-    if (gram) {
-        gram_release(gram);
-        memset(gram, 0, sizeof *gram);
+    struct group_sums s = { NULL, NULL };
+    int rc = open_gram(p, g, &s.gram, e) || open_cross(p, g, &s.cross, e) || activations_save(p->j, g, e) ||
+                     group_solve(p->j, g, &s, e)
+                 ? -1
+                 : 0;
+    if (s.gram) {
+        gram_release(s.gram);
+        memset(s.gram, 0, sizeof *s.gram);
     }
-    if (cross)
-        cross_release(cross);
+    if (s.cross)
+        cross_release(s.cross);
     return rc;
 }
 
@@ -217,8 +122,16 @@ static int cache(void *arg, int64_t block, int64_t chunk, const float *k, const 
                  int64_t width, struct err *e)
 {
     const struct pass *p = arg;
-    (void)chunk;
-    return cache_input(p->j, block, k, v, rows, width, e);
+    return cache_input(p->j, block, chunk + p->chunks.first, k, v, rows, width, e);
+}
+
+/* Blocks that are walked: the head's only when it is quantized. */
+static int64_t count_blocks(const struct job *j)
+{
+    bool head = false;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
+    return j->load.model.n_blocks + head;
 }
 
 static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
@@ -226,14 +139,15 @@ static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
     struct job *j = p->j;
     struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve, .pair = pair };
     hooks.cache = j->kv_cache ? cache : NULL;
-    bool head = false;
-    for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
-    int64_t n = j->load.model.n_blocks + head;
-    progress_start("quantize", n, "blocks");
+    progress_start("quantize", p->blocks.end, "blocks");
     int rc = 0;
-    for (int64_t b = 0; !rc && b < n; b++) {
-        rc = walker_block(w, b, j->mode, &hooks, e) || cache_save(j, b, e) ? -1 : 0;
+    for (int64_t b = 0; !rc && b < p->blocks.end; b++) {
+        bool own = b >= p->blocks.first;
+        rc = check_interrupt(e) || walker_block(w, b, j->mode, own ? &hooks : NULL, e) ||
+                     (own && cache_save(j, b, e)) || unit_commit(j, e)
+                 ? -1
+                 : 0;
+        rc = rc ? rc : comm_agree(j->comm, 0, e); /* a signal that one of us got stops all of us here */
         if (!rc)
             progress_at(b + 1, NULL);
     }
@@ -249,16 +163,36 @@ static bool any_asymmetric(const struct job *j)
     return false;
 }
 
-int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
+/* This rank's sequences. */
+static struct chunks own_chunks(const struct job *j, struct span s)
 {
-    struct pass p = { .j = j };
-    struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
-    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (any_asymmetric(j) ? 2 : 1),
+    return (struct chunks){ (const int32_t *const *)j->data.seq + s.first, j->data.len + s.first,
+                            s.end - s.first };
+}
+
+static void pass_release(struct pass *p)
+{
+    for (int i = 0; i < BLOCK_CROSSES; i++)
+        cross_release(&p->cross[i]);
+    for (int i = 0; i < p->n_gram; i++)
+        if (p->gram[i].k)
+            gram_release(&p->gram[i]);
+    mem_free(p->gram);
+}
+
+static int walk(struct job *j, struct span blocks, const char *spill_dir, struct err *e)
+{
+    struct pass p = {
+        .j = j, .links = ranks_links(j->comm), .chunks = ranks_chunks(j->comm, j->data.n), .blocks = blocks
+    };
+    struct chunks c = own_chunks(j, p.chunks);
+    bool two = any_asymmetric(j);
+    struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (two ? 2 : 1),
                               .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
-    struct walker *original = w && any_asymmetric(j) ? walker_new(&j->load.model, &c, &o, e) : NULL;
-    int rc = w && (original || !any_asymmetric(j)) ? 0 : -1;
-    if (original)
+    struct walker *original = w && two ? walker_new(&j->load.model, &c, &o, e) : NULL;
+    int rc = comm_agree(j->comm, w && (original || !two) ? 0 : -1, e);
+    if (!rc && original)
         walker_beside(w, original);
     if (!rc)
         rc = walk_blocks(&p, w, e);
@@ -267,11 +201,84 @@ int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
                 (double)walker_spilled(w) / 0x1p20);
     walker_free(w);
     walker_free(original);
-    for (int i = 0; i < BLOCK_CROSSES; i++)
-        cross_release(&p.cross[i]);
-    for (int i = 0; i < p.n_gram; i++)
-        if (p.gram[i].k)
-            gram_release(&p.gram[i]);
-    mem_free(p.gram);
+    pass_release(&p);
     return rc;
+}
+
+/* What a rank knows of a module at the end of its walk. */
+struct outcome {
+    bool done;
+    struct module_result result;
+};
+
+static int share_outcomes(struct job *j, const int *owner_of_block, struct err *e)
+{
+    int64_t n = j->load.model.n_modules;
+    struct outcome *o = mem_array((size_t)n, sizeof *o, e);
+    int *owner = mem_array((size_t)n, sizeof *owner, e);
+    int rc = o && owner ? 0 : -1;
+    for (int64_t i = 0; !rc && i < n; i++) {
+        int64_t block = j->module[i].module->block;
+        owner[i] = block < 0 ? 0 : owner_of_block[block];
+        o[i] = (struct outcome){ j->module[i].done, j->module[i].result };
+    }
+    if (!rc)
+        rc = comm_share(j->comm, o, sizeof *o, n, owner, e);
+    for (int64_t i = 0; !rc && i < n; i++) {
+        j->module[i].done = o[i].done;
+        j->module[i].result = o[i].result;
+    }
+    mem_free(o);
+    mem_free(owner);
+    return rc;
+}
+
+/* FLOP of what is done to a block beside its forward pass. */
+static double block_cost(const struct job *j, int64_t block)
+{
+    double sum = 1;
+    for (int64_t i = 0; i < j->load.model.n_modules; i++) {
+        const struct module_job *m = &j->module[i];
+        double k = (double)m->module->in;
+        if (m->scheme && m->module->block == block && m->solver->needs == NEED_GRAM)
+            sum += (double)m->module->out * k * k + (double)j->data.tokens * k * k;
+    }
+    return sum;
+}
+
+/* sharding: layers - this rank walks all samples up to its own run of blocks, alone. */
+static int walk_own_blocks(struct job *j, int64_t n, const char *spill_dir, struct err *e)
+{
+    const struct comm *all = j->comm;
+    struct comm alone = comm_sub(all, all->rank, 1);
+    struct span own = { 0, 0 };
+    double *cost = mem_array((size_t)n + 1, sizeof *cost, e);
+    int *owner = mem_array((size_t)j->load.model.n_blocks + 1, sizeof *owner, e);
+    int rc = cost && owner ? 0 : -1;
+    for (int64_t b = 0; !rc && b < n; b++)
+        cost[b] = block_cost(j, b);
+    if (!rc)
+        ranks_runs(cost, n, all->size, owner);
+    for (int64_t b = 0; !rc && b < n; b++)
+        if (owner[b] == all->rank)
+            own = (struct span){ own.end ? own.first : b, b + 1 };
+    j->comm = &alone;
+    rc = rc || (own.end && walk(j, own, spill_dir, e)) ? -1 : 0;
+    j->comm = all;
+    rc = comm_agree(all, rc, e);
+    if (!rc)
+        rc = share_outcomes(j, owner, e);
+    mem_free(cost);
+    mem_free(owner);
+    return rc;
+}
+
+int calibrated_run(struct job *j, const char *spill_dir, struct err *e)
+{
+    int64_t n = count_blocks(j);
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        j->module[i].restored = j->module[i].scheme && unit_module_done(j, &j->module[i]);
+    if (j->by_layers && j->comm->size > 1)
+        return walk_own_blocks(j, n, spill_dir, e);
+    return walk(j, (struct span){ 0, n }, spill_dir, e);
 }

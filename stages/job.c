@@ -1,4 +1,5 @@
 /* job.c - the plan of a run, stage after stage. */
+#include "cluster/comm.h"
 #include "stages/activations.h"
 #include "stages/rows.h"
 
@@ -99,6 +100,24 @@ static void plan_peer_walk(struct job *j)
         j->mode = WALK_FALSE;
 }
 
+/* How ranks share the work (ranks.h). */
+static int plan_sharding(struct job *j, struct err *e)
+{
+    enum sharding s = j->recipe->sharding;
+    if (s == SHARD_LAYERS && j->needs_data && j->mode != WALK_FALSE) {
+        err_set(e, ERR_INPUT,
+                "%s: sharding: layers, and the walk is sequential: each block needs the one before it",
+                j->recipe->path);
+        return err_hint(e, "sharding: data, or calibrate: { sequential: false }");
+    }
+    if (s == SHARD_DATA && !j->needs_data) {
+        err_set(e, ERR_INPUT, "%s: sharding: data, and no calibration data is needed", j->recipe->path);
+        return err_hint(e, "leave it out: ranks share the modules");
+    }
+    j->by_layers = s == SHARD_LAYERS || !j->needs_data;
+    return 0;
+}
+
 /* Modules that nobody targeted keep what they are; at least one must change. */
 static int plan_finish(struct job *j, struct err *e)
 {
@@ -124,13 +143,14 @@ static int plan_finish(struct job *j, struct err *e)
         err_set(e, ERR_INPUT, "%s: a modifier needs calibration text, and none is named", j->recipe->path);
         return err_hint(e, "give --dataset FILE, or calibrate: { dataset: FILE } in the recipe");
     }
-    return calibrate_load(j, e) || verify_load(j, e) ? -1 : plan_unread(j, e);
+    return plan_sharding(j, e) || calibrate_load(j, e) || verify_load(j, e) ? -1 : plan_unread(j, e);
 }
 
 int job_plan(const struct recipe *r, bool allow_unmatched, struct job *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
     out->recipe = r;
+    out->comm = comm_world();
     out->allow_unmatched = allow_unmatched;
     for (size_t i = 0; i < r->notes.n; i++)
         if (job_note(out, e, "%s", r->notes.v[i]))

@@ -45,6 +45,7 @@ struct module_job {
         global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
     enum dtype dtype;          /* the weight's, on disk */
     struct act_observer input; /* while walking: of a static quantizer of its input */
+    bool restored;             /* finished by an earlier run: its codes are on disk */
     bool done;
     struct module_result result;
 };
@@ -70,8 +71,11 @@ struct input_digests {
 };
 void digests_release(struct input_digests *d);
 
+struct comm;
 struct job {
     const struct recipe *recipe;
+    const struct comm *comm; /* the ranks that share the run */
+    bool by_layers;          /* they share it by runs of blocks or modules, not by samples (ranks.h) */
     struct load_state load;
     struct module_job *module; /* [load.model.n_modules] */
     size_t n_quantized;
@@ -89,6 +93,7 @@ struct job {
     struct dataset heldout;      /* verification; n == 0: weights only */
     struct strs notes;           /* said in plan and manifest */
     struct saver *saver;         /* while running */
+    struct units *units;         /* while running: what is kept if it ends early; NULL: nothing is */
     struct input_digests inputs; /* after save */
 };
 

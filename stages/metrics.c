@@ -1,5 +1,5 @@
-/* metrics.c - one model or two on held-out windows: log-likelihood, KL divergence, agreement. Sums run over positions in
- * order, in float64: the numbers are as reproducible as the logits. */
+/* metrics.c - one model or two on held-out windows: log-likelihood, KL divergence, agreement. Ranks share the windows; sums run
+ * over all positions in order, in float64: the numbers are as reproducible as the logits. */
 #include "stages/metrics.h"
 
 #include "base/log.h"
@@ -8,6 +8,7 @@
 #include "kernels/math.h"
 #include "quant/solver.h"
 #include "quant/stats.h"
+#include "stages/ranks.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct scores {
     int64_t n;
     int64_t *window_end; /* [windows]: positions up to and with this window */
     int64_t windows;
+    struct span own; /* windows of this rank */
 };
 /* Room for one window's logits and what is read from them. */
 struct window {
@@ -84,7 +86,33 @@ static int scores_init(struct scores *s, const struct dataset *d, struct err *e)
         return err_set(e, ERR_INPUT, "held-out text: found no window of at least two tokens");
     s->v = mem_array((size_t)n, sizeof *s->v, e);
     s->window_end = mem_array((size_t)d->n, sizeof *s->window_end, e);
-    return s->v && s->window_end ? 0 : -1;
+    if (!s->v || !s->window_end)
+        return -1;
+    for (; s->windows < d->n; s->windows++) {
+        s->n += d->len[s->windows] > 1 ? d->len[s->windows] - 1 : 0;
+        s->window_end[s->windows] = s->n;
+    }
+    s->own = ranks_chunks(comm_world(), d->n);
+    return 0;
+}
+
+/* Every rank gets the scores of all windows, and computes every number from them. */
+static int scores_share(struct scores *s, struct err *e)
+{
+    const struct comm *c = comm_world();
+    int *owner = c->size > 1 ? mem_array((size_t)s->n, sizeof *owner, e) : NULL;
+    if (c->size == 1)
+        return 0;
+    if (!owner)
+        return -1;
+    for (int64_t i = 0, w = 0; i < s->n; i++) {
+        while (s->window_end[w] <= i)
+            w++;
+        owner[i] = tree_owner((int)(w * TREE_LEAVES / s->windows), c->size);
+    }
+    int rc = comm_share(c, s->v, sizeof *s->v, s->n, owner, e);
+    mem_free(owner);
+    return rc;
 }
 
 static void scores_release(struct scores *s)
@@ -159,7 +187,7 @@ static int score_window(struct walker *w, const struct dataset *d, int64_t i, in
                         struct window *room, int which, struct err *e)
 {
     static const char *const who[] = { "the original model", "the compressed model" };
-    if (walker_logits(w, i, room->logits[which], e))
+    if (walker_logits(w, i - ranks_chunks(comm_world(), d->n).first, room->logits[which], e))
         return -1;
     if (d->len[i] < 2)
         return 0;
@@ -169,10 +197,11 @@ static int score_window(struct walker *w, const struct dataset *d, int64_t i, in
                         e);
 }
 
-static void add_scores(struct scores *s, const struct window *room, int64_t len, int models)
+static void add_scores(struct scores *s, const struct window *room, int64_t window, int64_t len, int models)
 {
+    struct scored *first = s->v + (window ? s->window_end[window - 1] : 0);
     for (int64_t t = 0; t + 1 < len; t++) {
-        struct scored *p = &s->v[s->n++];
+        struct scored *p = &first[t];
         p->nll_base = -room->logprob[0][t];
         if (models < 2)
             continue;
@@ -181,13 +210,13 @@ static void add_scores(struct scores *s, const struct window *room, int64_t len,
         p->dp = m_exp(room->logprob[1][t]) - m_exp(room->logprob[0][t]);
         p->agree = room->argmax[0][t] == room->argmax[1][t];
     }
-    s->window_end[s->windows++] = s->n;
 }
 
 static struct walker *start(const struct model *m, const struct dataset *d, const struct metrics_options *o,
                             int share, struct err *e)
 {
-    struct chunks c = { (const int32_t *const *)d->seq, d->len, d->n };
+    struct span own = ranks_chunks(comm_world(), d->n);
+    struct chunks c = { (const int32_t *const *)d->seq + own.first, d->len + own.first, own.end - own.first };
     struct walk_options wo = { o->activation_budget / (uint64_t)share, o->spill_dir };
     return walker_new(m, &c, &wo, e);
 }
@@ -209,13 +238,14 @@ int eval_model(const struct model *m, const struct dataset *d, const struct metr
         progress_at(b + 1, NULL);
     }
     progress_end();
-    for (int64_t i = 0; !rc && i < d->n; i++) {
+    for (int64_t i = s.own.first; !rc && i < s.own.end; i++) {
         rc = score_window(w, d, i, m->vocab, &room, 0, e);
         if (!rc && logits_out)
             rc = logits_out(arg, i, room.logits[0], d->len[i], e);
         if (!rc)
-            add_scores(&s, &room, d->len[i], 1);
+            add_scores(&s, &room, i, d->len[i], 1);
     }
+    rc = rc || scores_share(&s, e) ? -1 : 0;
     if (!rc)
         eval_of(&s, f_nll_base, out);
 done:
@@ -270,13 +300,15 @@ static int kl_of(const struct scores *s, struct kl_result *out, struct err *e)
     return percentiles(s, out, e);
 }
 
-/* The walk of the original looks at each group's input on the way, to weigh the error of its quantized matrices. */
+/* The walk of the original looks at each group's input on the way, to weigh the error of its quantized matrices. Matrix i of the
+ * model is weighed by rank i % size. */
 struct watch {
     const struct model *base, *q;
     const bool *wanted;
     struct module_metric *metric;
+    struct links links;
     struct gram gram;
-    int64_t chunks;
+    int64_t chunks, first; /* of all ranks; the first of this one */
 };
 
 static bool watch_wants(void *arg, const struct walk_group *g)
@@ -288,35 +320,57 @@ static bool watch_wants(void *arg, const struct walk_group *g)
     return false;
 }
 
+static int watch_open(struct watch *w, const struct walk_group *g, struct err *e)
+{
+    return w->gram.k ? 0 : gram_init_on(&w->gram, g->k, w->chunks, 0, &w->links, e);
+}
+
 static int watch_input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
                        int64_t ldx, struct err *e)
 {
     struct watch *w = arg;
-    if (!w->gram.k && gram_init(&w->gram, g->k, w->chunks, 0, e))
+    return watch_open(w, g, e) || gram_add(&w->gram, w->first + chunk, x, rows, ldx, e) ? -1 : 0;
+}
+
+static int watch_sum(struct watch *w, const struct walk_group *g, struct err *e)
+{
+    bool *to = mem_array((size_t)w->links.size, sizeof *to, e);
+    if (!to || watch_open(w, g, e)) {
+        mem_free(to);
         return -1;
-    return gram_add(&w->gram, chunk, x, rows, ldx, e);
+    }
+    for (int i = 0; i < g->n; i++)
+        to[(g->module[i] - w->base->module) % w->links.size] = true;
+    int rc = gram_finish_on(&w->gram, &w->links, to, e);
+    mem_free(to);
+    return rc;
+}
+
+static int watch_matrix(struct watch *w, const struct walk_group *g, int i, struct err *e)
+{
+    const struct module *m = g->module[i];
+    int64_t at = m - w->base->module, n = m->out * m->in;
+    if (!w->wanted[at] || at % w->links.size != w->links.rank)
+        return 0;
+    float *d = mem_big((size_t)n, sizeof *d, e);
+    int rc = d ? w->q->tensors->read_f32(w->q->tensors->self, m->tensor, 0, m->out, d, e) : -1;
+    for (int64_t k = 0; !rc && k < n; k++)
+        d[k] = g->weight[i][k] - d[k];
+    if (!rc) {
+        double whole = weighted_error(&w->gram, g->weight[i], m->out),
+               lost = weighted_error(&w->gram, d, m->out);
+        w->metric[at].output_error = whole > 0 ? lost / whole : 0;
+    }
+    mem_free(d);
+    return rc;
 }
 
 static int watch_solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct watch *w = arg;
-    int rc = gram_finish(&w->gram, e);
-    for (int i = 0; !rc && i < g->n; i++) {
-        const struct module *m = g->module[i];
-        int64_t at = m - w->base->module, n = m->out * m->in;
-        if (!w->wanted[at])
-            continue;
-        float *d = mem_big((size_t)n, sizeof *d, e);
-        rc = d ? w->q->tensors->read_f32(w->q->tensors->self, m->tensor, 0, m->out, d, e) : -1;
-        for (int64_t k = 0; !rc && k < n; k++)
-            d[k] = g->weight[i][k] - d[k];
-        if (!rc) {
-            double whole = weighted_error(&w->gram, g->weight[i], m->out),
-                   lost = weighted_error(&w->gram, d, m->out);
-            w->metric[at].output_error = whole > 0 ? lost / whole : 0;
-        }
-        mem_free(d);
-    }
+    int rc = watch_sum(w, g, e);
+    for (int i = 0; !rc && i < g->n; i++)
+        rc = watch_matrix(w, g, i, e);
     gram_release(&w->gram);
     memset(&w->gram, 0, sizeof w->gram);
     return rc;
@@ -349,18 +403,17 @@ static int score_both(struct walker *a, struct walker *b, const struct model *m,
     struct scores s = { 0 };
     struct window room = { 0 };
     int rc = scores_init(&s, d, e) || window_init(&room, 2, longest(d), m->vocab, e) ? -1 : 0;
-    for (int64_t i = 0; !rc && i < d->n; i++) {
+    for (int64_t i = s.own.first; !rc && i < s.own.end; i++) {
         rc = score_window(a, d, i, m->vocab, &room, 0, e) || score_window(b, d, i, m->vocab, &room, 1, e) ? -1
                                                                                                           : 0;
         if (rc)
             break;
         if (d->len[i] > 1)
             k_kl_rows(d->len[i] - 1, m->vocab, room.logits[0], m->vocab, room.logits[1], m->vocab, room.kl);
-        add_scores(&s, &room, d->len[i], 2);
+        add_scores(&s, &room, i, d->len[i], 2);
         rc = check_interrupt(e);
     }
-    if (!rc)
-        rc = kl_of(&s, out, e);
+    rc = rc || scores_share(&s, e) || kl_of(&s, out, e) ? -1 : 0;
     window_release(&room);
     scores_release(&s);
     return rc;
@@ -376,8 +429,12 @@ int compare_models(const struct model *base, const struct model *q, const struct
     struct watch watch = {
         .base = base, .q = q, .wanted = wanted, .metric = wanted ? metric : NULL, .chunks = d->n
     };
+    watch.links = ranks_links(comm_world());
+    watch.first = ranks_chunks(comm_world(), d->n).first;
     struct walker *a = start(base, d, o, 2, e), *b = a ? start(q, d, o, 2, e) : NULL;
     int rc = b ? walk_both(a, b, &watch, e) : -1;
+    if (!rc && watch.metric)
+        rc = ranks_share_around(comm_world(), metric, sizeof *metric, base->n_modules, e);
     if (!rc)
         rc = score_both(a, b, base, d, out, e);
     walker_free(a);
@@ -388,10 +445,11 @@ int compare_models(const struct model *base, const struct model *q, const struct
 int weight_errors(const struct model *base, const struct model *q, const bool *wanted,
                   struct module_metric *metric, struct err *e)
 {
+    const struct comm *c = comm_world();
     int rc = 0;
     for (int64_t i = 0; !rc && i < base->n_modules; i++) {
         const struct module *m = &base->module[i];
-        if (!wanted[i])
+        if (!wanted[i] || i % c->size != c->rank)
             continue;
         int64_t n = m->out * m->in;
         float *w = mem_big((size_t)n, sizeof *w, e), *v = w ? mem_big((size_t)n, sizeof *v, e) : NULL;
@@ -407,7 +465,7 @@ int weight_errors(const struct model *base, const struct model *q, const bool *w
         mem_free(w);
         mem_free(v);
     }
-    return rc;
+    return rc ? rc : ranks_share_around(c, metric, sizeof *metric, base->n_modules, e);
 }
 
 void eval_json(const struct eval_result *r, struct jw *w)

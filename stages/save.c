@@ -1,10 +1,11 @@
 /* save.c - the save stage: which container holds the schemes (plan), and everything that no modifier wrote: untouched
  * tensors byte for byte, config.json, tokenizer and other small files (run). */
+#include "cluster/comm.h"
 #include "stages/rows.h"
+#include "stages/units.h"
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "kernels/kernels.h"
 #include "stages/digests.h"
 
 #include <string.h>
@@ -103,44 +104,25 @@ static int copy_side_files(struct job *j, const char *dir, struct save_report *r
     return rc;
 }
 
-/* A tensor that the model computes with must be finite; masks and the like may hold infinities. */
-static int refuse_not_finite(const struct job *j, const struct strs *read, const struct tensor_view *v,
-                             const char *name, struct err *e)
+/* A tensor that smoothing changed, once. */
+static int save_smoothed(struct job *j, const char *name, struct err *e)
 {
-    enum { PIECE = 1 << 16 };
-    if (!dtypes[v->dtype].is_float || !strs_has_sorted(read, name))
-        return 0;
-    float *x = mem_array(PIECE, sizeof(float), e);
-    int rc = x ? 0 : -1;
-    for (int64_t at = 0, n = view_elems(v); !rc && at < n; at += PIECE) {
-        int64_t part = n - at < PIECE ? n - at : PIECE;
-        dtype_to_f32(v->dtype, (const char *)v->data + at * dtypes[v->dtype].bytes, part, x);
-        if (!k_all_finite(part, x))
-            rc = err_set(e, ERR_INPUT, "%s: tensor '%s' holds a value that is not finite, near element %lld",
-                         j->recipe->model, name, (long long)at);
-    }
-    mem_free(x);
+    char *key = mem_printf(e, "tensor/%s", name);
+    int rc = key ? 0 : -1;
+    if (!rc && unit_done(j, key))
+        rc = unit_take(j, key, NULL, 0, e);
+    else if (!rc)
+        rc = unit_begin(j, key, e) || smooth_save(j, name, e) || unit_end(j, NULL, 0, e) ? -1 : 0;
+    mem_free(key);
     return rc;
 }
 
-/* Names of the tensors that modules read, sorted. */
-static int read_tensors(const struct job *j, struct strs *out, struct err *e)
-{
-    const struct model *m = &j->load.model;
-    for (int64_t i = 0; i < m->n_modules; i++)
-        if ((m->module[i].tensor && strs_add(out, m->module[i].tensor, e)) ||
-            (m->module[i].bias && strs_add(out, m->module[i].bias, e)))
-            return -1;
-    strs_sort(out);
-    return 0;
-}
-
-/* Sorted copy-through of stored tensors that no quantized module replaced. */
+/* Stored tensors that no quantized module replaced, sorted: they stay where they are until shards are written. */
 static int copy_tensors(struct job *j, struct err *e)
 {
     const struct tensor_source *t = &j->load.checkpoint.stored;
-    struct strs taken = { 0 }, read = { 0 };
-    int rc = read_tensors(j, &read, e);
+    struct strs taken = { 0 };
+    int rc = 0;
     for (int64_t i = 0; !rc && i < j->load.model.n_modules; i++)
         if (j->module[i].scheme)
             rc = strs_add(&taken, j->module[i].module->tensor, e);
@@ -153,17 +135,13 @@ static int copy_tensors(struct job *j, struct err *e)
         if (at < taken.n && !strcmp(taken.v[at], info->name))
             continue;
         if (smoothed_changes(j->smooth.tensors, info->name)) {
-            rc = smooth_save(j, info->name, e);
+            rc = i % j->comm->size == j->comm->rank ? save_smoothed(j, info->name, e) : 0;
             continue;
         }
         struct tensor_view v;
-        rc = t->view(t->self, info->name, &v, e) || refuse_not_finite(j, &read, &v, info->name, e) ||
-                     saver_put_view(j->saver, info->name, &v, e)
-                 ? -1
-                 : 0;
+        rc = t->view(t->self, info->name, &v, e) || saver_put_borrowed(j->saver, info->name, &v, e) ? -1 : 0;
     }
     strs_release(&taken);
-    strs_release(&read);
     return rc;
 }
 
@@ -252,7 +230,11 @@ static int write_config(struct job *j, const char *dir, struct save_report *r, s
 int save_run(struct job *j, const char *dir, struct save_report *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    if (copy_tensors(j, e) || digests_run(j, e) || write_config(j, dir, out, e))
+    if (copy_tensors(j, e) || units_gather(j, e) || digests_run(j, e))
+        goto failed;
+    if (j->comm->rank) /* the small files are rank 0's */
+        return 0;
+    if (write_config(j, dir, out, e))
         goto failed;
     if (!j->save->copy_files || !copy_side_files(j, dir, out, e))
         return 0;

@@ -6,13 +6,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "stages/ranks.h"
 #include "stages/rows.h"
+#include "stages/smooth_units.h"
 
 #include <string.h>
 
 struct smoothing {
     struct job *j;
     int stage;
+    struct links links;
+    struct span chunks; /* this rank's */
     struct walker *walker;
     struct channel_stats stats; /* of the group that is gathered; k == 0: none */
     struct gram gram;
@@ -36,43 +40,138 @@ static void drop(struct smoothing *p)
     gram_release(&p->gram);
 }
 
+/* Opened when the first chunk comes; a rank without chunks opens them at the end. */
+static int open_sums(struct smoothing *p, const struct walk_group *g, struct err *e)
+{
+    const struct smooth_job *s = job_of(p, g);
+    int64_t n = p->j->data.n;
+    if (p->stats.k)
+        return 0;
+    if (channel_stats_init(&p->stats, g->k, n, e))
+        return -1;
+    return s->smoother->needs_gram(p->j, s) ? gram_init_on(&p->gram, g->k, n, false, &p->links, e) : 0;
+}
+
 static int input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
                  int64_t ldx, struct err *e)
 {
     struct smoothing *p = arg;
-    const struct smooth_job *s = job_of(p, g);
-    if (!p->stats.k &&
-        (channel_stats_init(&p->stats, g->k, e) ||
-         (s->smoother->needs_gram(p->j, s) && gram_init(&p->gram, g->k, p->j->data.n, false, e))))
-        return -1;
-    if (channel_stats_add(&p->stats, x, rows, ldx, e))
+    if (job_of(p, g)->restored)
+        return 0;
+    chunk += p->chunks.first;
+    if (open_sums(p, g, e) || channel_stats_add(&p->stats, chunk, x, rows, ldx, e))
         return -1;
     return p->gram.k ? gram_add(&p->gram, chunk, x, rows, ldx, e) : 0;
 }
 
+/* What all ranks have seen, on the rank that needs it. */
+static int finish_sums(struct smoothing *p, const struct smooth_job *s, struct err *e)
+{
+    const struct comm *c = p->j->comm;
+    int owner[TREE_LEAVES];
+    for (int i = 0; i < TREE_LEAVES; i++)
+        owner[i] = tree_owner(i, c->size);
+    if (comm_share(c, p->stats.leaf, channel_stats_row(&p->stats), TREE_LEAVES, owner, e))
+        return -1;
+    if (!p->gram.k)
+        return 0;
+    bool *to = mem_array((size_t)c->size, sizeof *to, e);
+    if (!to)
+        return -1;
+    for (int r = 0; r < c->size; r++)
+        to[r] = s->owner < 0 || s->owner == r;
+    int rc = gram_finish_on(&p->gram, &p->links, to, e);
+    mem_free(to);
+    return rc;
+}
+
 static int find_scales(struct smoothing *p, struct smooth_job *s, const struct walk_group *g, struct err *e)
 {
-    float *scale = mem_array((size_t)s->map.channels, sizeof *scale, e);
-    int rc = scale ? 0 : -1;
-    if (!rc && p->gram.k)
-        rc = gram_finish(&p->gram, e);
-    if (!rc)
-        rc = s->smoother->scales(p->j, s, p->walker, g, &p->stats, p->gram.k ? &p->gram : NULL, scale, e);
-    if (!rc) {
-        k_minmax(s->map.channels, scale, &s->result.least, &s->result.most);
-        s->result.tokens = p->stats.rows;
-        rc = smoothed_add(p->j->smooth.tensors, &s->map, scale, e);
-    }
-    mem_free(scale);
-    return rc ? err_while(e, "smoothing %s", s->map.smooth->name) : 0;
+    if (finish_sums(p, s, e))
+        return -1;
+    s->result.tokens = channel_stats_tokens(&p->stats);
+    if (s->owner >= 0 && s->owner != p->j->comm->rank)
+        return 0;
+    if (s->smoother->scales(p->j, s, p->walker, g, &p->stats, p->gram.k ? &p->gram : NULL, s->scale, e))
+        return -1;
+    k_minmax(s->map.channels, s->scale, &s->result.least, &s->result.most);
+    return s->owner >= 0 || !p->j->comm->rank ? smooth_unit_keep(p->j, s, e) : 0;
 }
 
 static int solve(void *arg, const struct walk_group *g, struct err *e)
 {
     struct smoothing *p = arg;
-    int rc = find_scales(p, job_of(p, g), g, e);
+    struct smooth_job *s = job_of(p, g);
+    if (s->restored)
+        return 0;
+    int rc = open_sums(p, g, e) || find_scales(p, s, g, e) ? -1 : 0;
     drop(p);
-    return rc;
+    return rc ? err_while(e, "smoothing %s", s->map.smooth->name) : 0;
+}
+
+/* -- before and behind the walk of a stage -- */
+
+static int start_stage(struct smoothing *p, struct err *e)
+{
+    int next = 0;
+    for (int64_t i = 0; i < p->j->smooth.n; i++) {
+        struct smooth_job *s = &p->j->smooth.v[i];
+        if (s->stage != p->stage)
+            continue;
+        s->restored = smooth_unit_done(p->j, s);
+        bool together = s->smoother->together && s->smoother->together(p->j, s);
+        s->owner = together ? -1 : next++ % p->j->comm->size;
+        s->scale = mem_array((size_t)s->map.channels, sizeof *s->scale, e);
+        if (!s->scale)
+            return -1;
+    }
+    return 0;
+}
+
+/* The scales of one mapping to all ranks, and to the tensors. */
+static int apply(struct job *j, struct smooth_job *s, struct err *e)
+{
+    size_t n = (size_t)s->map.channels * sizeof *s->scale;
+    if (s->restored ? smooth_unit_take(j, s, e)
+                    : s->owner >= 0 && (comm_bcast(j->comm, s->scale, n, s->owner, e) ||
+                                        comm_bcast(j->comm, &s->result, sizeof s->result, s->owner, e)))
+        return -1;
+    return smoothed_add(j->smooth.tensors, &s->map, s->scale, e);
+}
+
+static bool before(const struct smooth_job *a, const struct smooth_job *b)
+{
+    return a->map.block != b->map.block ? a->map.block < b->map.block
+                                        : a->map.balance[0]->group < b->map.balance[0]->group;
+}
+
+/* From now on tensors are read with the scales of the stage, in the order of the walk: one that two mappings scale is rounded
+ * in between. */
+static int apply_stage(struct smoothing *p, struct err *e)
+{
+    struct job *j = p->j;
+    struct smooth_job *last = NULL;
+    for (;;) {
+        struct smooth_job *next = NULL;
+        for (int64_t i = 0; i < j->smooth.n; i++) {
+            struct smooth_job *s = &j->smooth.v[i];
+            if (s->stage == p->stage && (!last || before(last, s)) && (!next || before(s, next)))
+                next = s;
+        }
+        if (!next)
+            return 0;
+        if (apply(j, next, e))
+            return -1;
+        last = next;
+    }
+}
+
+static void end_stage(struct smoothing *p)
+{
+    for (int64_t i = 0; i < p->j->smooth.n; i++) {
+        mem_free(p->j->smooth.v[i].scale);
+        p->j->smooth.v[i].scale = NULL;
+    }
 }
 
 /* Blocks behind the last mapping need not be walked. */
@@ -88,7 +187,8 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
     for (int64_t b = 0; !rc && b <= last; b++) {
         if (b == last)
             walker_last(w);
-        rc = walker_block(w, b, WALK_TRUE, &hooks, e);
+        rc = check_interrupt(e) || walker_block(w, b, WALK_TRUE, &hooks, e) || unit_commit(p->j, e) ? -1 : 0;
+        rc = rc ? rc : comm_agree(p->j->comm, 0, e);
         if (!rc)
             progress_at(b + 1, NULL);
     }
@@ -96,16 +196,29 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
     return rc;
 }
 
-static int run_stage(struct job *j, int stage, const char *spill_dir, struct err *e)
+static int walk_stage(struct smoothing *p, const char *spill_dir, struct err *e)
 {
-    struct smoothing p = { .j = j, .stage = stage };
-    struct chunks c = { (const int32_t *const *)j->data.seq, j->data.len, j->data.n };
+    struct job *j = p->j;
+    struct span own = p->chunks;
+    struct chunks c = { (const int32_t *const *)j->data.seq + own.first, j->data.len + own.first,
+                        own.end - own.first };
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
-    p.walker = w;
-    int rc = w ? walk_blocks(&p, w, e) : -1;
+    p->walker = w;
+    int rc = comm_agree(j->comm, w ? 0 : -1, e);
+    rc = rc ? rc : walk_blocks(p, w, e);
     walker_free(w);
+    return rc;
+}
+
+static int run_stage(struct job *j, int stage, const char *spill_dir, struct err *e)
+{
+    struct smoothing p = { .j = j, .stage = stage, .links = ranks_links(j->comm) };
+    p.chunks = ranks_chunks(j->comm, j->data.n);
+    int rc = start_stage(&p, e);
+    rc = rc || (!smooth_stage_done(j, stage) && walk_stage(&p, spill_dir, e)) || apply_stage(&p, e) ? -1 : 0;
     drop(&p);
+    end_stage(&p);
     return rc ? err_while(e, "running stage %d (%s)", stage + 1, j->recipe->stage[stage].spec->name) : 0;
 }
 

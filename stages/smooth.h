@@ -16,7 +16,9 @@ struct smooth_job;
 struct smoother {
     bool quantizers; /* of use only where a later modifier quantizes a balance layer */
     bool (*needs_gram)(const struct job *j, const struct smooth_job *s);
-    /* w: the walker that stops at g. out [mapping channels], and s->result; g: the group that the balance modules stand in, gram NULL unless needed. */
+    /* The scales come from runs of all ranks over their own sequences: then every rank calls scales(). NULL: never. */
+    bool (*together)(const struct job *j, const struct smooth_job *s);
+    /* w: the walker that stops at g, over this rank's chunks. out [mapping channels], and s->result; g: the group that the balance modules stand in, gram NULL unless needed. */
     int (*scales)(const struct job *j, struct smooth_job *s, struct walker *w, const struct walk_group *g,
                   const struct channel_stats *c, const struct gram *gram, float *out, struct err *e);
     double (*flops)(const struct job *j, const struct smooth_job *s); /* of scales() */
@@ -33,6 +35,9 @@ struct smooth_job {
     struct mapping map;
     int stage; /* index of the modifier in the recipe */
     const struct smoother *smoother;
+    int owner;     /* rank that finds the scales, or -1: all of them together */
+    bool restored; /* an earlier run has found them */
+    float *scale;  /* [map.channels] while its stage runs, on ranks that have found it; owned */
     struct smooth_result result;
 };
 struct smooth_state {

@@ -1,7 +1,9 @@
 /* stream.c - the pass without data: module after module, and where nothing needs the whole matrix, strip after strip of its
  * rows: read, fitted, rounded and packed while they are in a core's cache. A strip's size depends on the shape alone, and
  * its sums are added in order, so that neither bytes nor numbers depend on threads. */
+#include "stages/ranks.h"
 #include "stages/rows.h"
+#include "stages/units.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -289,27 +291,50 @@ static int stream_module(struct job *j, struct module_job *m, struct err *e)
 {
     const struct tensor_source *t = &j->load.checkpoint.stored;
     struct tensor_view v;
+    if (unit_module_done(j, m))
+        return unit_module_take(j, m, e);
     /* before the matrix, which is larger: a plan counts that alone */
-    if (fused_scale(j, m, NULL, NULL, e) || (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)))
+    if (fused_scale(j, m, NULL, NULL, e) || unit_module_begin(j, m, e) ||
+        (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)) || unit_module_end(j, m, e))
         return -1;
     if (!t->view(t->self, m->module->tensor, &v, NULL))
         file_drop(v.data, (uint64_t)view_bytes(&v));
     return 0;
 }
 
+/* Which rank streams a module: runs of about equal size, so that a rank reads neighbouring parts of the files. */
+static int *owners(const struct job *j, struct err *e)
+{
+    int64_t n = j->load.model.n_modules;
+    double *cost = mem_array((size_t)n + 1, sizeof *cost, e);
+    int *owner = cost ? mem_array((size_t)n + 1, sizeof *owner, e) : NULL;
+    for (int64_t i = 0; owner && i < n; i++) {
+        const struct module_job *m = &j->module[i];
+        cost[i] = m->scheme && !m->done ? (double)m->module->out * (double)m->module->in : 0;
+    }
+    if (owner)
+        ranks_runs(cost, n, j->comm->size, owner);
+    mem_free(cost);
+    return owner;
+}
+
 int stream_run(struct job *j, struct err *e)
 {
+    int *owner = owners(j, e);
     int64_t n = 0, done = 0;
+    if (!owner)
+        return -1;
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        n += j->module[i].scheme && !j->module[i].done;
+        n += j->module[i].scheme && !j->module[i].done && owner[i] == j->comm->rank;
     progress_start("quantize", n, "modules");
     int rc = 0;
     for (int64_t i = 0; !rc && i < j->load.model.n_modules; i++) {
-        if (!j->module[i].scheme || j->module[i].done)
+        if (!j->module[i].scheme || j->module[i].done || owner[i] != j->comm->rank)
             continue;
         rc = check_interrupt(e) ? -1 : stream_module(j, &j->module[i], e);
         progress_at(++done, j->module[i].module->name);
     }
     progress_end();
+    mem_free(owner);
     return rc;
 }

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "cluster/comm.h"
 #include "io/checkpoint.h"
 #include "io/safetensors.h"
 #include "kernels/math.h"
@@ -146,6 +147,11 @@ static int evaluate(const struct cli *c, const struct loaded *l, const struct da
                     const struct metrics_options *o, struct eval_result *r, struct err *e)
 {
     struct st_writer *w = NULL;
+    if (c->logits_out && comm_world()->size > 1) {
+        err_set(e, ERR_UNBUILT, "--logits-out on %d ranks: each has the logits of its own windows",
+                comm_world()->size);
+        return err_hint(e, "run eval on one rank to write them");
+    }
     if (c->logits_out && !(w = logits_file(c, d, l->model.vocab, e)))
         return -1;
     int rc = eval_model(&l->model, d, o, w ? put_logits : NULL, w, r, e);
@@ -210,7 +216,8 @@ static int run(struct cli *c, struct err *e)
     struct buf out = { 0 };
     struct metrics_options o = { (uint64_t)c->activation_budget, path_temporary() };
     int rc = -1;
-    if (load(c->word.v[0], (enum simulate)c->activations, &l, e) || read_data(c, &l, &d, e) ||
+    int ready = load(c->word.v[0], (enum simulate)c->activations, &l, e) || read_data(c, &l, &d, e) ? -1 : 0;
+    if (comm_agree(comm_world(), ready, e) ||
         ((!c->reference || c->logits_out) && evaluate(c, &l, &d, &o, &r, e)))
         goto done;
     if (c->reference) {
@@ -234,5 +241,6 @@ static const char *const details[] = {
     NULL,
 };
 const struct command command_eval = {
-    "eval", "MODEL", "Measure perplexity, and KL divergence from a reference.", options, 1, 1, details, run
+    "eval", "MODEL", "Measure perplexity, and KL divergence from a reference.", options, 1, 1, details,
+    run,    true
 };

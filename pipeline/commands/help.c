@@ -203,4 +203,4 @@ static const char *const details[] = {
 };
 const struct command command_help = { "help",  "[TOPIC]", "Say what a command, stage or modifier does.",
                                       options, 0,         1,
-                                      details, run };
+                                      details, run,       false };

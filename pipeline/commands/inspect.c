@@ -118,5 +118,6 @@ static const char *const details[] = {
     NULL,
 };
 const struct command command_inspect = {
-    "inspect", "MODEL", "Show what a checkpoint holds and how it is quantized.", options, 1, 1, details, run
+    "inspect", "MODEL", "Show what a checkpoint holds and how it is quantized.", options, 1, 1, details,
+    run,       false
 };

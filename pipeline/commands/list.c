@@ -2,6 +2,7 @@
 #include "pipeline/commands/rows.h"
 
 #include "base/version.h"
+#include "cluster/batch.h"
 #include "cluster/comm.h"
 #include "io/containers/container.h"
 #include "kernels/compute.h"
@@ -100,6 +101,8 @@ int list_each(int (*f)(void *arg, const struct listed *row, struct err *e), void
         row(&s, "compute", (*c)->name, (*c)->doc, true);
     for (const struct comm_kind *const *k = comms; *k; k++)
         row(&s, "communicators", (*k)->name, (*k)->doc, true);
+    for (const struct batch_kind *const *b = batches; *b; b++)
+        row(&s, "batch schedulers", (*b)->name, (*b)->doc, true);
     return s.rc;
 }
 
@@ -192,10 +195,11 @@ static const char *const schema_details[] = { "Prints a JSON Schema (2020-12) of
 static const char *const version_details[] = {
     "Prints the version and the commit that the program was built from.", NULL
 };
-const struct command command_list = { "list",       "[TABLE]", "Print the program's tables.", json_only, 0, 1,
-                                      list_details, run_list };
-const struct command command_schema = { "schema",       "",        "Print a JSON Schema of recipes.",
-                                        none,           0,         0,
-                                        schema_details, run_schema };
-const struct command command_version = { "version", "", "Print the version.", none,
-                                         0,         0,  version_details,      run_version };
+const struct command command_list = { "list",       "[TABLE]", "Print the program's tables.",
+                                      json_only,    0,         1,
+                                      list_details, run_list,  false };
+const struct command command_schema = { "schema",       "",         "Print a JSON Schema of recipes.",
+                                        none,           0,          0,
+                                        schema_details, run_schema, false };
+const struct command command_version = { "version",   "",   "Print the version.", none, 0, 0, version_details,
+                                         run_version, false };

@@ -68,5 +68,5 @@ static const char *const details[] = {
     NULL,
 };
 const struct command command_tokenize = {
-    "tokenize", "MODEL FILE", "Print token ids of a text.", options, 2, 2, details, run
+    "tokenize", "MODEL FILE", "Print token ids of a text.", options, 2, 2, details, run, false
 };

@@ -3,6 +3,7 @@
 #include "stages/modifiers/awq.h"
 
 #include "base/mem.h"
+#include "stages/ranks.h"
 
 #include <string.h>
 
@@ -106,7 +107,8 @@ static int search_output(const struct job *j, const struct smooth_job *s, struct
                          struct err *e)
 {
     char *parent = parent_of(&s->map, e);
-    struct awq_target t = { w, parent, j->data.n };
+    struct span own = ranks_chunks(j->comm, j->data.n);
+    struct awq_target t = { w, parent, j->comm, own.first, own.end, j->data.n };
     int rc = parent ? awq_by_output(&q->p, q->matrix, q->live, &t, g, out, res, e) : -1;
     mem_free(parent);
     return rc;
@@ -163,10 +165,10 @@ static int64_t bytes(const struct job *j, const struct smooth_job *s)
     }
     if (by_output(j, s))
         most = awq_output_bytes(&s->map, longest(j), j->load.model.hidden);
-    return most + 4 * options_of(j, s)->n_grid * s->map.channels + 48 * k;
+    return most + 4 * options_of(j, s)->n_grid * s->map.channels + 24 * k + channel_stats_bytes(k);
 }
 
-static const struct smoother smoother = { true, needs_gram, scales, flops, bytes };
+static const struct smoother smoother = { true, needs_gram, by_output, scales, flops, bytes };
 
 static int plan(struct job *j, int index, struct err *e)
 {

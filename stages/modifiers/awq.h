@@ -4,13 +4,14 @@
 #include "quant/awq.h"
 #include "stages/rows.h"
 
-/* Where the parent runs. */
+/* Where the parent runs: over this rank's chunks [first, end) of all. */
 struct awq_target {
     struct walker *walker;
     const char *parent;
-    int64_t chunks;
+    const struct comm *comm;
+    int64_t first, end, chunks;
 };
-/* awq_by_output - as awq_search. live [p->n]: the walker's matrices of p, which are changed on the way and put back; m: p's
+/* awq_by_output - as awq_search; all ranks call it. live [p->n]: the walker's matrices of p, which are changed on the way and put back; m: p's
  * matrices. */
 int awq_by_output(struct awq_problem *p, struct awq_matrix *m, float **live, const struct awq_target *t,
                   const struct walk_group *g, float *out, struct awq_result *res, struct err *e);

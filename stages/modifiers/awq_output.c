@@ -3,6 +3,7 @@
 #include "stages/modifiers/awq.h"
 
 #include "base/mem.h"
+#include "stages/ranks.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,11 +17,15 @@ struct replay {
     float **original;  /* [p->n]: what p's matrices point to */
     float **live;      /* [p->n]: the walker's */
     float *scales;     /* [candidates, channels] */
-    double *loss;      /* [candidates] */
+    double *loss;      /* [chunks, candidates + 1]: and values of the chunk's output */
     float *ref[BATCH]; /* float outputs of the batch */
     int64_t ref_cap[BATCH];
-    int64_t values; /* of one output over all sequences */
 };
+
+static double *losses(const struct replay *r, int64_t chunk)
+{
+    return r->loss + (r->t->first + chunk) * (r->p->n_candidates + 1);
+}
 
 static int one_output(struct replay *r, int64_t chunk, struct walk_output *out, struct err *e)
 {
@@ -42,7 +47,7 @@ static int keep_references(struct replay *r, int64_t from, int64_t n, struct err
             r->ref_cap[i] = size;
         }
         memcpy(r->ref[i], o.x, (size_t)size * sizeof(float));
-        r->values += size;
+        losses(r, from + i)[r->p->n_candidates] = (double)size;
     }
     return 0;
 }
@@ -70,22 +75,36 @@ static int batch(struct replay *r, int64_t from, int64_t n, struct err *e)
             struct walk_output o;
             rc = one_output(r, from + i, &o, e);
             if (!rc)
-                r->loss[c] += awq_distance(o.rows * o.width, o.x, r->ref[i]);
+                losses(r, from + i)[c] = awq_distance(o.rows * o.width, o.x, r->ref[i]);
         }
     }
     restore(r);
     return rc;
 }
 
+/* Over the sequences in order, whoever ran them. */
+static double total(const struct replay *r, int column)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < r->t->chunks; i++)
+        sum += r->loss[i * (r->p->n_candidates + 1) + column];
+    return sum;
+}
+
 static int choose(const struct replay *r, float *out, struct awq_result *res, struct err *e)
 {
-    int best = -1;
-    for (int c = 0; c < r->p->n_candidates; c++)
-        if (isfinite(r->loss[c]) && (best < 0 || r->loss[c] < r->loss[best]))
-            best = c;
+    int best = -1, n = r->p->n_candidates;
+    double least = 0, values = total(r, n);
+    for (int c = 0; c < n; c++) {
+        double loss = total(r, c);
+        if (!isfinite(loss) || (best >= 0 && !(loss < least)))
+            continue;
+        best = c;
+        least = loss;
+    }
     if (best < 0)
         return err_set(e, ERR_INPUT, "no scale gives a finite loss");
-    *res = (struct awq_result){ best, r->loss[best] / (double)r->values, r->loss[0] / (double)r->values };
+    *res = (struct awq_result){ best, least / values, total(r, 0) / values };
     memcpy(out, r->scales + best * r->p->channels, (size_t)r->p->channels * sizeof *out);
     return 0;
 }
@@ -95,7 +114,7 @@ static int set_up(struct replay *r, struct awq_matrix *m, struct err *e)
     const struct awq_problem *p = r->p;
     double *w_mean = mem_array((size_t)p->k, sizeof *w_mean, e);
     r->scales = mem_array((size_t)p->n_candidates, (size_t)p->channels * sizeof(float), e);
-    r->loss = mem_array((size_t)p->n_candidates, sizeof *r->loss, e);
+    r->loss = mem_array((size_t)r->t->chunks, (size_t)(p->n_candidates + 1) * sizeof *r->loss, e);
     int rc = w_mean && r->scales && r->loss ? 0 : -1;
     for (int i = 0; !rc && i < p->n; i++) {
         size_t n = (size_t)m[i].rows * (size_t)p->k;
@@ -121,8 +140,12 @@ int awq_by_output(struct awq_problem *p, struct awq_matrix *m, float **live, con
     float *original[MAPPING_BALANCE] = { NULL };
     struct replay r = { .p = p, .g = g, .t = t, .original = original, .live = live };
     int rc = set_up(&r, m, e);
-    for (int64_t c = 0; !rc && c < t->chunks; c += BATCH)
-        rc = batch(&r, c, t->chunks - c < BATCH ? t->chunks - c : BATCH, e);
+    int64_t own = t->end - t->first;
+    for (int64_t c = 0; !rc && c < own; c += BATCH)
+        rc = batch(&r, c, own - c < BATCH ? own - c : BATCH, e);
+    if (!rc)
+        rc =
+            ranks_share_chunks(t->comm, r.loss, (size_t)(p->n_candidates + 1) * sizeof *r.loss, t->chunks, e);
     if (!rc)
         rc = choose(&r, out, res, e);
     for (int i = 0; i < MAPPING_BALANCE; i++)

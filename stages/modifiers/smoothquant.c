@@ -35,7 +35,7 @@ static double flops(const struct job *j, const struct smooth_job *s)
 static int64_t bytes(const struct job *j, const struct smooth_job *s)
 {
     (void)j;
-    return 32 * s->map.balance[0]->in;
+    return channel_stats_bytes(s->map.balance[0]->in) + 8 * s->map.balance[0]->in;
 }
 
 static bool needs_gram(const struct job *j, const struct smooth_job *s)
@@ -44,7 +44,7 @@ static bool needs_gram(const struct job *j, const struct smooth_job *s)
     return false;
 }
 
-static const struct smoother smoother = { false, needs_gram, scales, flops, bytes };
+static const struct smoother smoother = { false, needs_gram, NULL, scales, flops, bytes };
 
 static int plan(struct job *j, int index, struct err *e)
 {

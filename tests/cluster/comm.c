@@ -11,9 +11,12 @@
 static int no_launcher(void **state)
 {
     (void)state;
-    unsetenv("OMPI_COMM_WORLD_SIZE");
-    unsetenv("PMI_SIZE");
-    unsetenv("SLURM_STEP_NUM_TASKS");
+    static const char *const all[] = {
+        "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_SIZE",     "PMI_RANK",
+        "SLURM_STEP_NUM_TASKS", "SLURM_PROCID",         "SLURM_NTASKS", "PMIX_RANK"
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        unsetenv(all[i]);
     return 0;
 }
 
@@ -49,29 +52,60 @@ static void test_single_moves_bytes_to_itself(void **state)
     comm_close(&c);
 }
 
-static void test_more_than_one_rank_is_refused_by_name(void **state)
+static void test_the_launcher_is_known_by_its_variables(void **state)
 {
     static const struct {
-        const char *variable, *value, *what;
+        const char *set[3][2];
+        const char *name, *plugin;
+        int rank, size;
     } cases[] = {
-        { "OMPI_COMM_WORLD_SIZE", "2",
-          "running on 2 ranks is not built yet; start one process (found: mpirun (Open MPI))" },
-        { "PMI_SIZE", "16",
-          "running on 16 ranks is not built yet; start one process (found: mpirun (MPICH, PMI))" },
-        { "SLURM_STEP_NUM_TASKS", "4",
-          "running on 4 ranks is not built yet; start one process (found: srun)" },
+        { { { "OMPI_COMM_WORLD_SIZE", "2" }, { "OMPI_COMM_WORLD_RANK", "1" } },
+          "mpirun (Open MPI)",
+          "openmpi",
+          1,
+          2 },
+        { { { "PMI_SIZE", "16" }, { "PMI_RANK", "15" } }, "mpirun (MPICH, PMI)", "mpich", 15, 16 },
+        { { { "SLURM_STEP_NUM_TASKS", "4" }, { "SLURM_PROCID", "3" }, { "PMIX_RANK", "3" } },
+          "srun --mpi=pmix",
+          "openmpi",
+          3,
+          4 },
+        { { { "SLURM_STEP_NUM_TASKS", "4" }, { "SLURM_PROCID", "3" } }, "srun", NULL, 3, 4 },
+        /* mpirun in an allocation of 8 nodes starts its daemons by srun, and they the 4 ranks */
+        { { { "OMPI_COMM_WORLD_SIZE", "4" }, { "SLURM_STEP_NUM_TASKS", "8" } },
+          "mpirun (Open MPI)",
+          "openmpi",
+          0,
+          4 },
+        { { { "SLURM_NTASKS", "8" } }, NULL, NULL, 0, 1 }, /* the shell of a batch script */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct comm c;
+        struct comm_launch l;
         struct err e = { 0 };
         no_launcher(state);
-        setenv(cases[i].variable, cases[i].value, 1);
-        assert_int_equal(comm_open(&c, &e), -1);
-        assert_int_equal(e.code, ERR_UNBUILT);
-        assert_string_equal(e.what, cases[i].what);
-        assert_true(e.hint[0] != '\0');
-        assert_null(c.kind);
+        for (int k = 0; k < 3 && cases[i].set[k][0]; k++)
+            setenv(cases[i].set[k][0], cases[i].set[k][1], 1);
+        assert_int_equal(comm_launched(&l, &e), 0);
+        assert_int_equal(l.size, cases[i].size);
+        assert_int_equal(l.rank, cases[i].rank);
+        assert_true(cases[i].name ? !strcmp(l.name, cases[i].name) : !l.name);
+        assert_true(cases[i].plugin ? !strcmp(l.plugin, cases[i].plugin) : !l.plugin);
     }
+}
+
+static void test_srun_without_a_pmi_is_refused_with_the_way_out(void **state)
+{
+    struct comm c;
+    struct err e = { 0 };
+    (void)state;
+    setenv("SLURM_STEP_NUM_TASKS", "4", 1);
+    assert_int_equal(comm_open(&c, &e), -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_string_equal(e.what, "srun started 4 processes, but told them nothing about one another");
+    assert_non_null(strstr(e.hint, "--mpi=pmix"));
+    assert_non_null(strstr(e.hint, "--mpi=pmi2"));
+    assert_null(c.kind);
+    assert_int_equal(comm_world()->size, 1);
 }
 
 static void test_one_rank_under_a_launcher_is_single(void **state)
@@ -86,7 +120,7 @@ static void test_one_rank_under_a_launcher_is_single(void **state)
     comm_close(&c);
 }
 
-static void test_the_largest_number_of_processes_counts(void **state)
+static void test_an_mpi_that_saw_one_of_several_is_not_believed(void **state)
 {
     struct comm_launch l;
     struct err e = { 0 };
@@ -96,6 +130,7 @@ static void test_the_largest_number_of_processes_counts(void **state)
     assert_int_equal(comm_launched(&l, &e), 0);
     assert_int_equal(l.size, 3);
     assert_string_equal(l.name, "srun");
+    assert_null(l.plugin);
 }
 
 static void test_a_count_that_is_no_number_is_named(void **state)
@@ -122,8 +157,7 @@ static void test_the_table_of_communicators_is_whole(void **state)
     assert_ptr_equal(comms[0], &comm_single);
     for (size_t i = 0; comms[i]; i++) {
         const struct comm_kind *k = comms[i];
-        assert_true(k->name && k->doc && k->open && k->barrier && k->bcast && k->gather && k->close &&
-                    k->abort);
+        assert_true(k->name && k->doc && k->open && k->send && k->recv && k->close && k->abort);
     }
 }
 
@@ -132,9 +166,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_without_launcher_the_communicator_is_single, no_launcher),
         cmocka_unit_test_setup(test_single_moves_bytes_to_itself, no_launcher),
-        cmocka_unit_test_setup(test_more_than_one_rank_is_refused_by_name, no_launcher),
+        cmocka_unit_test_setup(test_the_launcher_is_known_by_its_variables, no_launcher),
+        cmocka_unit_test_setup(test_srun_without_a_pmi_is_refused_with_the_way_out, no_launcher),
         cmocka_unit_test_setup(test_one_rank_under_a_launcher_is_single, no_launcher),
-        cmocka_unit_test_setup(test_the_largest_number_of_processes_counts, no_launcher),
+        cmocka_unit_test_setup(test_an_mpi_that_saw_one_of_several_is_not_believed, no_launcher),
         cmocka_unit_test_setup(test_a_count_that_is_no_number_is_named, no_launcher),
         cmocka_unit_test_setup(test_the_table_of_communicators_is_whole, no_launcher),
     };

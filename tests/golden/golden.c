@@ -182,7 +182,7 @@ static struct json *run(const char *name, char *out_dir, size_t cap, struct err 
         return NULL;
     if (!job_plan(&r, false, &j, e)) {
         struct run_report report;
-        if (!run_job(&j, true, &report, e)) {
+        if (!run_job(&j, true, RESUME_NEVER, &report, e)) {
             char *file = path(out_dir, MANIFEST_NAME);
             manifest = json_read(file, JSON_BIG_LIMIT, e);
             mem_free(file);

@@ -63,7 +63,7 @@ static int run_row(const struct row *r, const char *dir)
     struct recipe_args args = { .output = dir };
     write_recipe(r, &text);
     if (!kernels_init(NULL, 2) || recipe_parse(text.p, text.len, "memory.yaml", &args, &recipe, &e) ||
-        job_plan(&recipe, false, &j, &e) || run_job(&j, true, &report, &e)) {
+        job_plan(&recipe, false, &j, &e) || run_job(&j, true, RESUME_NEVER, &report, &e)) {
         err_print(&e, stderr);
         return 2;
     }

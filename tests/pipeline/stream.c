@@ -85,7 +85,7 @@ static int run(const char *model, const char *scheme, const char *out, struct ru
         return -1;
     rc = job_plan(&r, false, &j, e);
     if (!rc) {
-        rc = run_job(&j, true, report, e);
+        rc = run_job(&j, true, RESUME_NEVER, report, e);
         if (!rc && first)
             *first = j.module[0];
         if (!rc)

@@ -43,9 +43,10 @@ static struct quant_args args_of(const char *observer, bool symmetric, int bits,
 static void observe(struct act_observer *o, const struct quant_args *a, enum dtype t, int64_t n)
 {
     struct err e = { 0 };
-    assert_int_equal(act_observer_init(o, a, t, n, &e), 0);
+    assert_int_equal(act_observer_init(o, a, t, n, SEQUENCES, &e), 0);
     for (int q = 0; q < SEQUENCES; q++)
-        assert_int_equal(act_observer_add(o, data[q], ROWS, COLS, LD, &e), 0);
+        assert_int_equal(
+            act_observer_add(o, (q + 1) % SEQUENCES, data[(q + 1) % SEQUENCES], ROWS, COLS, LD, &e), 0);
 }
 
 static void extremes(int q, int64_t from, int64_t to, float *lo, float *hi)
@@ -77,7 +78,9 @@ static void minmax_observers_keep_what_they_say(void **state)
                 lo = k < 2 ? lo * (float)(1 - c) + l * (float)c : k == 2 ? fminf(lo, l) : l;
                 hi = k < 2 ? hi * (float)(1 - c) + u * (float)c : k == 2 ? fmaxf(hi, u) : u;
             }
-            assert_true(o.min[h] == lo && o.max[h] == hi);
+            float min, max;
+            assert_true(act_observer_range(&o, h, &min, &max));
+            assert_true(min == lo && max == hi);
         }
         act_observer_release(&o);
     }
@@ -91,10 +94,12 @@ static void mse_finds_the_range_with_the_least_error(void **state)
         struct quant_args a = args_of("memoryless_mse", sym, 4, QUANT_INT);
         struct act_observer o;
         struct err e = { 0 };
+        float min, max;
         a.obs_patience = 1e6;
         a.obs_maxshrink = 0.6;
-        assert_int_equal(act_observer_init(&o, &a, DT_F32, 1, &e), 0);
-        assert_int_equal(act_observer_add(&o, data[1], ROWS, COLS, LD, &e), 0);
+        assert_int_equal(act_observer_init(&o, &a, DT_F32, 1, 2, &e), 0);
+        assert_int_equal(act_observer_add(&o, 1, data[1], ROWS, COLS, LD, &e), 0);
+        assert_true(act_observer_range(&o, 0, &min, &max));
         float lo, hi;
         double best = (double)INFINITY, taken = (double)INFINITY;
         extremes(1, 0, COLS, &lo, &hi);
@@ -109,7 +114,7 @@ static void mse_finds_the_range_with_the_least_error(void **state)
                     sum += pow(fabs((v - z) * (double)s - x), 2.4);
                 }
             best = fmin(best, sum);
-            if (o.max[0] == hi * p)
+            if (max == hi * p)
                 taken = sum;
         }
         assert_true(taken <= best * (1 + 1e-5));
@@ -185,11 +190,11 @@ static void wrong_words_and_values_are_errors(void **state)
     memcpy(bad, data[0], sizeof bad);
     bad[3 * LD + 2] = NAN;
     memset(&e, 0, sizeof e);
-    assert_int_equal(act_observer_init(&o, &a, DT_F32, 1, &e), 0);
+    assert_int_equal(act_observer_init(&o, &a, DT_F32, 1, 2, &e), 0);
     assert_int_equal(act_observer_finish(&o, &out, &e), -1);
     assert_non_null(strstr(e.what, "no sequence was seen"));
     memset(&e, 0, sizeof e);
-    assert_int_equal(act_observer_add(&o, bad, ROWS, COLS, LD, &e), -1);
+    assert_int_equal(act_observer_add(&o, 0, bad, ROWS, COLS, LD, &e), -1);
     assert_non_null(strstr(e.what, "row 3"));
     act_observer_release(&o);
 }
@@ -204,8 +209,10 @@ static void every_width_finds_the_same(void **state)
         struct act_observer o;
         assert_non_null(kernels_init(NULL, widths[w]));
         observe(&o, &a, DT_F32, 1);
-        assert_true(!w || (o.min[0] == min && o.max[0] == max));
-        min = o.min[0], max = o.max[0];
+        float lo, hi;
+        assert_true(act_observer_range(&o, 0, &lo, &hi));
+        assert_true(!w || (lo == min && hi == max));
+        min = lo, max = hi;
         act_observer_release(&o);
     }
 }

@@ -28,8 +28,8 @@ static void set_up(struct problem *t, enum awq_duo duo, const struct quant_args 
     memset(t, 0, sizeof *t);
     t->x = inputs(5, TOKENS, K);
     fill_gram(&t->g, t->x, TOKENS, K, 4);
-    assert_int_equal(channel_stats_init(&s, K, &e), 0);
-    assert_int_equal(channel_stats_add(&s, t->x, TOKENS, K, &e), 0);
+    assert_int_equal(channel_stats_init(&s, K, 1, &e), 0);
+    assert_int_equal(channel_stats_add(&s, 0, t->x, TOKENS, K, &e), 0);
     channel_stats_means(&s, t->x_mean);
     channel_stats_release(&s);
     for (int i = 0; i < 2; i++) {
@@ -220,15 +220,15 @@ static void channels_are_summed_in_order(void **state)
     (void)state;
     for (int i = 0; i < 3 * 70; i++)
         x[i] = (float)(i % 70 - 30) * (float)(i / 70 == 1 ? -1 : 1);
-    assert_int_equal(channel_stats_init(&s, 70, &e), 0);
-    assert_int_equal(channel_stats_add(&s, x, 2, 70, &e), 0);
-    assert_int_equal(channel_stats_add(&s, x + 140, 1, 70, &e), 0);
+    assert_int_equal(channel_stats_init(&s, 70, 2, &e), 0);
+    assert_int_equal(channel_stats_add(&s, 0, x, 2, 70, &e), 0);
+    assert_int_equal(channel_stats_add(&s, 1, x + 140, 1, 70, &e), 0);
     channel_stats_means(&s, mean);
     channel_stats_ranges(&s, range);
     for (int c = 0; c < 70; c++)
         assert_true(mean[c] == abs(c - 30) && range[c] == 2.0f * (float)abs(c - 30));
     x[69] = NAN;
-    assert_int_equal(channel_stats_add(&s, x, 1, 70, &e), -1);
+    assert_int_equal(channel_stats_add(&s, 1, x, 1, 70, &e), -1);
     assert_string_equal(e.what, "the inputs of column 69 are not finite");
     channel_stats_release(&s);
 }

@@ -52,7 +52,7 @@ static void the_command_line_wins_and_its_paths_are_its_own(void **state)
 {
     (void)state;
     const struct var set = { "bits", "8" };
-    const struct recipe_args args = { "m", "d.txt", "o", "9", &set, 1 };
+    const struct recipe_args args = { "m", "d.txt", "o", "9", &set, 1, NULL };
     const char *text =
         "version: 1\nmodel: in\noutput: out\nseed: 1\nvars: {bits: 4}\nstages:\n"
         "  - calibrate: {dataset: c.txt}\n  - gptq:\n      scheme: W${bits}A16\n  - verify: {dataset: v.txt}\n";

@@ -58,7 +58,7 @@ static int run(const char *yaml, const char *out, struct err *e)
         for (size_t i = 0; i < j.notes.n; i++)
             notes += strstr(j.notes.v[i], "one matrix") != NULL;
         if (out)
-            rc = run_job(&j, true, &report, e);
+            rc = run_job(&j, true, RESUME_NEVER, &report, e);
         if (out && !rc)
             run_report_release(&report);
         job_release(&j);

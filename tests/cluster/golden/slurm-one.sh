@@ -1,0 +1,77 @@
+#!/bin/bash
+# Written by qpipe submit for Slurm: sbatch, srun, arrays, requeue. It may be read, changed, and handed over again:
+#   cd /data/out && sbatch --parsable tiny.submit.sh
+#
+# a.yaml -> tiny: 1e+16 FLOP
+#SBATCH --job-name=tiny
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --mem=40960M
+#SBATCH --time=1-02:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=tiny.submit.log
+
+set -u
+
+# The environment when this was written.
+export OMP_WAIT_POLICY=passive
+
+cd /data/recipes || exit 4
+folder=/data/out
+program=/opt/bin/qpipe
+
+# Asked to stop, the program ends at the next point of its journal, with status 75. USR1 comes before a limit, TERM from
+# whoever wants the job gone. bash runs a trap only while it waits, so the program runs behind it.
+pid='' caught='' signals=0
+stop() {
+    caught=${caught:-$1} signals=$((signals + 1))
+    [ -z "$pid" ] || kill -USR1 "$pid" 2>/dev/null
+}
+trap 'stop USR1' USR1
+trap 'stop TERM' TERM INT
+
+# What the program is told.
+task() {
+    label=a.yaml state=$folder/tiny.submit.state output=/data/out/tiny/manifest.json
+    set -- run a.yaml
+    local status='' line
+    starts=0
+    [ ! -s "$state" ] || read -r status starts <"$state"
+    if [ "${status:-75}" -ne 75 ]; then
+        echo "$label: ended before, with status $status"
+        return "$status"
+    fi
+    if [ -n "$output" ] && [ -e "$output" ]; then
+        echo "$label: is done"
+        echo "0 $starts" >"$state"
+        return 0
+    fi
+    starts=$((starts + 1))
+    echo "75 $starts" >"$state"
+    echo "== $label: start $starts, job $SLURM_JOB_ID on $(hostname), $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    "$program" version | while read -r line; do echo "== $line"; done
+    env | grep -E '^(SLURM_JOB_NODELIST|PBS_NODEFILE|PE_HOSTFILE|OMP_|OMPI_|UCX_|QPIPE_)' | sort | sed 's/^/== /'
+    "$program" "$@" &
+    pid=$!
+    [ -z "$caught" ] || stop "$caught" # it came before there was anybody to tell
+    # a signal ends wait, not the program
+    while before=$signals; wait "$pid"; status=$?; [ "$signals" -ne "$before" ]; do :; done
+    pid=''
+    case $status in
+    138) status=75 ;; # USR1 before the program could catch it
+    esac
+    echo "$status $starts" >"$state"
+    echo "== $label: status $status, $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    return "$status"
+}
+
+task
+ended=$?
+# More to do, and nobody wanted the job gone: back into the queue.
+if [ "$ended" -eq 75 ] && [ "$caught" != TERM ] && [ "$starts" -lt 100 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$ended"
