@@ -46,6 +46,9 @@ struct awq_options {
     char *offload_device;
     bool grouped_values;
     int search; /* enum awq_search_word */
+    bool clip;
+    int64_t clip_grid;
+    double clip_shrink;
 };
 struct smoothquant_options {
     const struct node *mappings, *ignore;

@@ -125,7 +125,7 @@ static void solve(struct fixture *f, struct module_job *m, float *w)
     struct tune t = { 0 };
     make_gram(&g, m->module->in);
     bool factored = m->solver->needs == NEED_GRAM;
-    int rc = fused_scale(&f->j, m, NULL, &e);
+    int rc = fused_scale(&f->j, m, NULL, NULL, &e);
     rc = rc || (factored && factor_init(&factor, &g, m->order, 0.05, &e));
     rc = rc || (factored && tune_wanted(&m->solve) && tune_init(&t, &m->solve, &m->layout, &factor, &g, &e));
     rc = rc || unit_module_begin(&f->j, m, &e) ||
