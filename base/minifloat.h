@@ -38,4 +38,17 @@ static inline float minifloat_nearest(enum minifloat k, float x)
     float small = (a + anchor) - anchor;
     return copysignf(a < normal ? small : float_of(u), x);
 }
+
+/* The code of a value that nearest gave. */
+static inline uint8_t minifloat_code(enum minifloat k, float v)
+{
+    uint32_t u = bits_of(v), sign = u >> 31, mag = u & 0x7fffffffu;
+    float a = float_of(mag);
+    if (k == E2M1) {
+        uint32_t c = a < 1.0f ? (uint32_t)(int32_t)(a * 2.0f) : (mag >> 22) - 252;
+        return (uint8_t)(c | sign << 3);
+    }
+    uint32_t c = a < 0x1p-6f ? (uint32_t)(int32_t)(a * 512.0f) : (mag >> 20) - 960;
+    return (uint8_t)(c | sign << 7);
+}
 #endif

@@ -28,8 +28,8 @@ struct journal {
     struct buf identity;
     char token[OWNER_MAX];
     struct out_file *file;
-    struct buf waiting; /* encoded, not written yet */
-    int64_t n_waiting;
+    struct buf waiting;         /* encoded, not written yet */
+    int64_t n_waiting, n_noted; /* of them for people */
     uint64_t chain;
     double last, took; /* the last commit: when, seconds */
     int64_t kill_at, written, safe;
@@ -200,6 +200,13 @@ static bool journal_name(const char *name, int *rank, int *start)
     return sscanf(name, "journal.%d.%d%n", rank, start, &end) == 2 && !name[end];
 }
 
+/* A spool's name without its journal is left where a removal was cut short; its number is taken all the same. */
+static bool spool_name(const char *name, int *rank, int *start)
+{
+    int end = 0;
+    return sscanf(name, "spool.%d.%d%n", rank, start, &end) == 2 && !name[end];
+}
+
 static int add_source(struct journal *j, const char *name, struct err *e)
 {
     for (size_t i = 0; i < j->n_sources; i++)
@@ -221,9 +228,14 @@ int journal_refresh(struct journal *j, struct err *e)
 {
     struct strs names = { 0 };
     int rc = path_list(j->dir, &names, e), rank, start;
-    for (size_t i = 0; !rc && i < names.n; i++)
-        if (journal_name(names.v[i], &rank, &start) && (!j->file || strcmp(names.v[i], j->name)))
+    for (size_t i = 0; !rc && i < names.n; i++) {
+        bool journal = journal_name(names.v[i], &rank, &start);
+        if (!j->file && (journal || spool_name(names.v[i], &rank, &start)) && rank == j->rank &&
+            start >= j->start)
+            j->start = start + 1;
+        if (journal && (!j->file || strcmp(names.v[i], j->name)))
             rc = add_source(j, names.v[i], e);
+    }
     strs_release(&names);
     for (size_t i = 0; !rc && i < j->n_sources; i++)
         rc = read_source(j, &j->source[i], e);
@@ -247,10 +259,6 @@ int journal_clear(const char *dir, struct err *e)
 /* This start's number is the first that nobody had; a name that appears meanwhile is another start's. */
 static int create_file(struct journal *j, struct err *e)
 {
-    int rank, start;
-    for (size_t i = 0; i < j->n_sources; i++)
-        if (journal_name(j->source[i].name, &rank, &start) && rank == j->rank && start >= j->start)
-            j->start = start + 1;
     for (;; j->start++) {
         mem_free(j->name);
         j->name = mem_printf(e, "journal.%d.%d", j->rank, j->start);
@@ -345,6 +353,14 @@ int journal_put(struct journal *j, const char *key, const void *value, size_t n,
     return 0;
 }
 
+int journal_note(struct journal *j, const char *key, const void *value, size_t n, struct err *e)
+{
+    if (journal_put(j, key, value, n, e))
+        return -1;
+    j->n_noted++;
+    return 0;
+}
+
 /* For tests: the process dies behind its n-th record, as if the power had gone. */
 static void die_here(const struct journal *j)
 {
@@ -366,9 +382,9 @@ int journal_commit(struct journal *j, int (*sync)(void *arg, struct err *e), voi
         return err_while(e, "writing the journal in %s", j->dir);
     }
     j->waiting.len = 0;
-    j->written += j->n_waiting;
+    j->written += j->n_waiting - j->n_noted;
     j->safe += j->n_waiting;
-    j->n_waiting = 0;
+    j->n_waiting = j->n_noted = 0;
     j->last = clock_seconds();
     j->took = j->last - start;
     die_here(j);

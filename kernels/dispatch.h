@@ -33,8 +33,10 @@ struct soft {
 
 enum { TILE_MAX_MR = 14, TILE_MAX_NR = 32, CHOL_INNER = 32 };
 
+struct panel_kern; /* panel.h's doors */
 struct kern {
     const char *name;
+    const struct panel_kern *panel;
     int mr, nr; /* tile of the product */
     /* c[mr, nr] = (first ? +0 : c) + sum over p < k of a[p*mr + i] * b[p*nr + j]; k <= KERNEL_KBLOCK */
     void (*tile)(int64_t k, const float *a, const float *b, float *c, int64_t ldc, int first);
@@ -54,6 +56,20 @@ struct kern {
     double (*dot64)(int64_t n, const float *x, const float *y);
     void (*minmax)(int64_t n, const float *x, float *min, float *max);
     int (*all_finite)(int64_t n, const float *x);
+};
+struct k_number;
+struct k_panel;
+struct k_descent;
+struct panel_kern {
+    void (*round_each)(const struct k_number *m, int64_t n, const float *x, const float *scale,
+                       const float *zero, int8_t *code, float *q);
+    void (*terms)(const struct k_panel *p, int64_t a, int64_t b, int64_t from, int64_t to);
+    void (*round)(const struct k_number *m, const struct k_panel *p, int64_t from, int64_t to);
+    void (*cost)(const struct k_panel *p, int64_t from, int64_t to, float *cost);
+    void (*sums)(const struct k_panel *p, int64_t n, double *error, double *weight, double *peer);
+    float (*cell_error)(const struct k_number *m, int64_t n, const float *x, const float *weight, float scale,
+                        float zero);
+    void (*descend)(const struct k_number *m, const struct k_descent *d);
 };
 extern const struct kern kern_c;
 #if defined(__x86_64__)

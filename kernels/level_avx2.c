@@ -4,6 +4,8 @@
 
 #include "kernels/rows_tmpl.h"
 
+#include "kernels/panel_tmpl.h"
+
 enum { MR = 6, NR = 16 };
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
@@ -123,5 +125,5 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
 }
 
 const struct kern kern_avx2 = {
-    .name = "avx2", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT
+    .name = "avx2", .panel = &panel_kern, .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT
 };

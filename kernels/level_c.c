@@ -4,6 +4,8 @@
 
 #include "kernels/rows_tmpl.h"
 
+#include "kernels/panel_tmpl.h"
+
 enum { MR = 4, NR = 16 };
 
 static void tile(int64_t k, const float *a, const float *b, float *c, int64_t ldc, int first)
@@ -25,4 +27,6 @@ static void pack_t(int64_t w, int64_t rows, int64_t k, const float *src, int64_t
             dst[p * w + i] = i < rows ? sign * src[i * ld + p] : 0.0F;
 }
 
-const struct kern kern_c = { .name = "c", .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT };
+const struct kern kern_c = {
+    .name = "c", .panel = &panel_kern, .mr = MR, .nr = NR, .tile = tile, .pack_t = pack_t, KERN_INIT
+};

@@ -23,6 +23,9 @@ static void on_signal(int sig)
         signal(sig, SIG_DFL);
 }
 
+/* A scheduler's warning may come more than once; each only asks. */
+static void on_warning(int sig) { interrupted = sig; }
+
 /* A mapped input that shrank under us: nothing can be computed any more, and nothing was published. */
 static void on_bus(int sig)
 {
@@ -39,8 +42,8 @@ static void signals(void)
     struct sigaction bus = { .sa_handler = on_bus };
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    signal(SIGUSR1, on_signal);
-    signal(SIGUSR2, on_signal);
+    signal(SIGUSR1, on_warning);
+    signal(SIGUSR2, on_warning);
     signal(SIGPIPE, SIG_IGN); /* writing to a closed pipe is an error like any other */
     sigaction(SIGBUS, &bus, NULL);
 }

@@ -144,7 +144,7 @@ static int publish(struct job *j, struct work *w, struct run_report *out, struct
     if (j->comm->rank)
         return 0;
     out->output = out->rejected ? rejected_name(j->recipe->output, e) : mem_strdup(j->recipe->output, e);
-    if (!out->output || journal_owned(w->journal, e) ||
+    if (!out->output || work_published(w, e) ||
         (out->rejected && path_exists(out->output) && path_remove_tree(out->output, e)))
         return -1;
     w->out = NULL;
@@ -161,9 +161,16 @@ int run_job(struct job *j, bool force, enum resume resume, struct run_report *ou
     out->bytes_in = (uint64_t)out->cost.bytes_in;
     if (begin(j, force, resume, &w, e))
         return -1;
-    int rc = fill(j, w.path, out, e) ? err_while(e, "running %s", j->recipe->path) : 0;
-    if (!rc)
-        rc = comm_agree(j->comm, publish(j, &w, out, e), e); /* the others go when the output is there */
+    int rc = 0;
+    if (w.finished) {
+        out->already = true;
+        out->output = mem_strdup(j->recipe->output, e);
+        rc = out->output ? 0 : -1;
+    } else {
+        rc = fill(j, w.path, out, e) ? err_while(e, "running %s", j->recipe->path) : 0;
+        if (!rc)
+            rc = comm_agree(j->comm, publish(j, &w, out, e), e); /* the others go when the output is there */
+    }
     work_close(j, &w, !rc, e);
     out->seconds = clock_seconds() - start;
     phase_report();
@@ -227,6 +234,8 @@ int run_text(const struct job *j, const struct run_report *r, struct buf *out, s
     totals(j, &loss, &mean, &worst);
     struct mem_use use = mem_use();
     int rc = buf_printf(out, e, "\n  output                %s\n", r->output);
+    if (r->already)
+        return rc || buf_str(out, "  complete              by an earlier run of the same job\n", e) ? -1 : 0;
     rc = rc || buf_printf(out, e, "  modules               %zu quantized of %lld\n", j->n_quantized,
                           (long long)j->load.model.n_modules);
     rc = rc || buf_printf(out, e, "  tensors               %s before, %s after (with all files)\n",
@@ -254,6 +263,11 @@ void run_json(const struct job *j, const struct run_report *r, struct jw *w)
     jw_object(w);
     jw_kstr(w, "output", r->output);
     jw_kbool(w, "rejected", r->rejected);
+    jw_kbool(w, "already", r->already);
+    if (r->already) {
+        jw_end_object(w);
+        return;
+    }
     jw_kint(w, "modules_quantized", (int64_t)j->n_quantized);
     jw_kint(w, "bytes_in", (int64_t)r->bytes_in);
     jw_kint(w, "bytes_out", (int64_t)r->bytes_out);

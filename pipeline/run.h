@@ -11,8 +11,8 @@ struct run_report {
     struct plan_cost cost;
     struct save_report files; /* what save wrote besides tensors */
     struct verify_report verify;
-    bool verified, rejected;
-    char *output; /* where it appeared */
+    bool verified, rejected, already; /* already: an earlier run did it all; nothing else is filled in */
+    char *output;                     /* where it appeared */
     uint64_t bytes_in, bytes_out;
     double seconds; /* for people only */
 };

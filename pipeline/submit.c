@@ -6,8 +6,6 @@
 #include "base/num.h"
 #include "base/version.h"
 #include "kernels/kernels.h"
-#include "pipeline/manifest.h"
-#include "pipeline/plan.h"
 
 #include <limits.h>
 #include <math.h>
@@ -17,7 +15,7 @@
 
 extern char **environ;
 /* Files: a shared file system under load. Start: loading programs, reading tables and texts. Room: what is no tensor. */
-enum { FILE_RATE = 200000000, START_SECONDS = 30, LEAST_LIMIT = 600, MOST_LINKS = 100, MOST_TASKS = 1000 };
+enum { FILE_RATE = 200000000, START_SECONDS = 30, LEAST_LIMIT = 600, MOST_LINKS = 100 };
 static const double ROOM = 1.15;
 static const int64_t ROOM_BYTES = INT64_C(256) << 20;
 
@@ -26,159 +24,6 @@ static const char *keep(struct submission *s, char *text)
     BUG_ON(s->n_owned == sizeof s->owned / sizeof *s->owned);
     s->owned[s->n_owned++] = text;
     return text;
-}
-
-static char *absolute(const char *path, struct err *e)
-{
-    char here[PATH_MAX];
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    if (*path == '/')
-        return mem_strndup(path, n, e);
-    if (!getcwd(here, sizeof here)) {
-        err_io(e, "find", "the working folder");
-        return NULL;
-    }
-    return mem_printf(e, "%s/%.*s", here, (int)n, path);
-}
-
-/* ---- what one run needs ---- */
-
-/* Verification walks both models over the held-out text, and sums Gram matrices of it for the modules' output errors. */
-static double verify_flop(const struct job *j, const struct plan_cost *c)
-{
-    double tokens = (double)j->heldout.tokens;
-    int64_t longest = 0;
-    if (!j->verify || tokens <= 0)
-        return 0;
-    for (int64_t i = 0; i < j->heldout.n; i++)
-        longest = j->heldout.len[i] > longest ? j->heldout.len[i] : longest;
-    return 2 * model_forward_flops(&j->load.model, j->heldout.tokens, longest) +
-           (c->tokens ? c->gram * tokens / (double)c->tokens : 0);
-}
-
-static int check_output(const struct cli *c, const struct recipe *r, struct err *e)
-{
-    if (!r->output) {
-        err_set(e, ERR_INPUT, "%s: no output is named", r->path);
-        return err_hint(e, "give `output:` in the recipe, or --output for one run");
-    }
-    if (c->force || !path_exists(r->output))
-        return 0;
-    err_set(e, ERR_INPUT, "output '%s' exists already", r->output);
-    return err_hint(e, "give another output, or --force to replace it when the new one is complete");
-}
-
-static int measure(const struct cli *c, const struct recipe *r, struct demand *d, struct err *e)
-{
-    struct job j;
-    struct plan_cost cost;
-    if (check_output(c, r, e) || job_plan(r, c->allow_unmatched, &j, e))
-        return -1;
-    plan_cost(&j, &cost);
-    d->flop = cost.forward + cost.gram + cost.factor + cost.solve + verify_flop(&j, &cost);
-    d->bytes = cost.bytes_in + cost.bytes_out + (cost.verify ? cost.bytes_in + cost.bytes_out : 0);
-    d->peak = cost.peak;
-    job_release(&j);
-    return (d->output = absolute(r->output, e)) ? 0 : -1;
-}
-
-/* ---- tasks ---- */
-
-static int words(const struct cli *c, const char *recipe, const char *variant, struct strs *w, struct err *e)
-{
-    const struct {
-        const char *option, *value;
-    } given[] = { { "--variant", variant },  { "--model", c->model }, { "--dataset", c->dataset },
-                  { "--output", c->output }, { "--seed", c->seed },   { "--kernels", c->kernels } };
-    char *path = mem_printf(e, "%s%s", *recipe == '-' ? "./" : "", recipe);
-    int rc = !path || strs_add(w, "run", e) || strs_add(w, path, e);
-    for (size_t i = 0; !rc && i < sizeof given / sizeof *given; i++)
-        rc = given[i].value ? strs_add(w, given[i].option, e) || strs_add(w, given[i].value, e) : 0;
-    for (size_t i = 0; !rc && i < c->set.n; i++)
-        rc = strs_add(w, "--set", e) || strs_add(w, c->set.v[i], e);
-    rc = rc || (c->allow_unmatched && strs_add(w, "--allow-unmatched", e));
-    rc = rc || (c->force && strs_add(w, "--force", e));
-    mem_free(path);
-    return rc ? -1 : 0;
-}
-
-static int grow(struct submission *s, struct err *e)
-{
-    size_t n = s->job.n_tasks;
-    if (n == MOST_TASKS)
-        return err_set(e, ERR_LIMIT, "found more than %d runs, expected at most so many in one array",
-                       MOST_TASKS);
-    struct batch_task *t = mem_resize(s->job.task, (n + 1) * sizeof *t, e);
-    if (!t)
-        return -1;
-    s->job.task = t;
-    struct demand *d = mem_resize(s->demand, (n + 1) * sizeof *d, e);
-    if (!d)
-        return -1;
-    s->demand = d;
-    memset(t + n, 0, sizeof *t);
-    memset(d + n, 0, sizeof *d);
-    s->job.n_tasks++;
-    return 0;
-}
-
-static int add_task(const struct cli *c, const char *recipe, const char *variant, struct submission *s,
-                    struct err *e)
-{
-    struct cli one = *c;
-    struct recipe r;
-    char *word[] = { (char *)(uintptr_t)recipe };
-    one.word = (struct strs){ word, 1, 1 };
-    one.variant = (char *)(uintptr_t)variant;
-    if (c->output && s->job.n_tasks) {
-        err_set(e, ERR_INPUT, "--output names one folder, and there are several runs");
-        return err_hint(e, "name outputs in the recipes; those of variants get -NAME appended");
-    }
-    if (grow(s, e))
-        return -1;
-    struct batch_task *t = &s->job.task[s->job.n_tasks - 1];
-    struct demand *d = &s->demand[s->job.n_tasks - 1];
-    if (cli_recipe(&one, &r, e))
-        return -1;
-    int rc = measure(&one, &r, d, e);
-    recipe_release(&r);
-    for (size_t i = 0; !rc && i + 1 < s->job.n_tasks; i++)
-        if (!strcmp(s->demand[i].output, d->output)) {
-            rc = err_set(e, ERR_INPUT, "found output '%s' for two runs, expected one for each", d->output);
-            err_hint(e, "name another `output:` in %s", recipe);
-        }
-    d->label = rc        ? NULL
-               : variant ? mem_printf(e, "%s, variant %s", path_base(recipe), variant)
-                         : mem_strdup(path_base(recipe), e);
-    if (!d->label || words(c, recipe, variant, &t->words, e))
-        return err_while(e, "planning %s", recipe);
-    t->label = d->label;
-    if (!c->force)
-        t->done = path_join(d->output, MANIFEST_NAME, e);
-    return c->force || t->done ? 0 : -1;
-}
-
-static int add_recipe(const struct cli *c, const char *recipe, struct submission *s, struct err *e)
-{
-    struct strs names = { 0 };
-    const struct strs *chosen = c->batch.variants.n ? &c->batch.variants : &names;
-    int rc = recipe_variants(recipe, &names, e);
-    if (!rc && !chosen->n)
-        rc = add_task(c, recipe, NULL, s, e);
-    for (size_t i = 0; !rc && i < chosen->n; i++)
-        rc = add_task(c, recipe, chosen->v[i], s, e);
-    strs_release(&names);
-    return rc;
-}
-
-static int add_tasks(const struct cli *c, struct submission *s, struct err *e)
-{
-    for (size_t i = 0; i < c->word.n; i++)
-        if (add_recipe(c, c->word.v[i], s, e))
-            return -1;
-    return 0;
 }
 
 /* ---- resources ---- */
@@ -212,25 +57,59 @@ static int read_time(const char *what, const char *text, int64_t *out, struct er
     return err_hint(e, "with its unit: 60 is an hour to one scheduler and a minute to another");
 }
 
-static int read_links(const struct cli *c, struct submission *s, double with_margin, struct err *e)
+static double all_flop(const struct demand *d) { return d->walk + d->verify; }
+
+/* Jobs that a chain needs, each with `limit` seconds for work. A job walks again through what is finished (`forward` for all of
+ * it), goes on from there (`walk`), and verifies in one piece. 0: no number of jobs is enough. */
+static int64_t count_links(double limit, double forward, double walk, double verify)
+{
+    double done = 0;
+    for (int64_t n = 1; n <= MOST_LINKS; n++) {
+        double left = limit - done * forward;
+        if (left >= (1 - done) * walk + verify)
+            return n;
+        double gain = left / walk;
+        if (gain < 0.005 || (done >= 1 && left < verify))
+            return 0;
+        done = done + gain < 1 ? done + gain : 1;
+    }
+    return MOST_LINKS + 1;
+}
+
+static int chain_by_plan(const struct cli *c, struct submission *s, const struct demand *d, struct err *e)
+{
+    struct batch_job *j = &s->job;
+    double flops = (double)(j->nodes * j->ranks_a_node * j->threads) * c->batch.rate * 1e9,
+           files = (double)d->bytes / FILE_RATE, m = c->batch.margin;
+    double limit = (double)(j->seconds - j->warn - START_SECONDS), forward = m * (d->forward / flops + files),
+           verify = m * d->verify / flops;
+    int64_t n = count_links(limit, forward, m * (d->walk / flops + files), verify);
+    if (n && n <= MOST_LINKS) {
+        j->links = n > 1 ? n + 1 : 1; /* what was begun when a job was stopped is done again */
+        return 0;
+    }
+    if (n)
+        err_set(e, ERR_LIMIT, "--time: the work is more than %d jobs of %lld s", MOST_LINKS,
+                (long long)j->seconds);
+    else
+        err_set(
+            e, ERR_LIMIT,
+            "--time: no chain of jobs of %lld s can end: %.0f s are left for work, walking again through what is finished "
+            "takes up to %.0f, verifying %.0f",
+            (long long)j->seconds, limit > 0 ? limit : 0, forward, verify);
+    return err_hint(
+        e, "give more time or cores, or the --rate of that machine; --chain N asks for N jobs all the same");
+}
+
+static int read_links(const struct cli *c, struct submission *s, const struct demand *d, struct err *e)
 {
     struct batch_job *j = &s->job;
     const char *text = c->batch.chain;
     j->links = 1;
-    if (!strcmp(text, "auto")) {
-        double each = (double)(j->seconds - j->warn - START_SECONDS);
-        if (!j->seconds || with_margin <= (double)(j->seconds - j->warn))
-            return 0;
-        if (each < 1)
-            each = 1;
-        double n = ceil(with_margin / each) + 1; /* what a job had begun when it was stopped is done again */
-        if (n <= MOST_LINKS) {
-            j->links = (int64_t)n;
-            return 0;
-        }
-        err_set(e, ERR_LIMIT, "--time: %.0f jobs would be needed, expected at most %d", n, MOST_LINKS);
-        return err_hint(e, "give more time, cores, or a higher --rate when bench/run has measured one");
-    }
+    if (!strcmp(text, "auto"))
+        return !c->batch.time || s->seconds * c->batch.margin <= (double)(j->seconds - j->warn)
+                   ? 0
+                   : chain_by_plan(c, s, d, e);
     if (num_int(text, &j->links) && j->links >= 1 && j->links <= MOST_LINKS)
         return 0;
     return err_set(e, ERR_INPUT, "--chain: found '%.40s', expected auto or a number in [1, %d]", text,
@@ -241,7 +120,7 @@ static const struct demand *largest(const struct submission *s)
 {
     const struct demand *d = s->demand;
     for (size_t i = 1; i < s->job.n_tasks; i++)
-        d = s->demand[i].flop > d->flop ? s->demand + i : d;
+        d = all_flop(s->demand + i) > all_flop(d) ? s->demand + i : d;
     return d;
 }
 
@@ -250,7 +129,7 @@ static int time_limit(const struct cli *c, struct submission *s, struct err *e)
     struct batch_job *j = &s->job;
     const struct demand *d = largest(s);
     double cores = (double)(j->nodes * j->ranks_a_node * j->threads);
-    s->seconds = d->flop / (cores * c->batch.rate * 1e9) + (double)d->bytes / FILE_RATE + START_SECONDS;
+    s->seconds = all_flop(d) / (cores * c->batch.rate * 1e9) + (double)d->bytes / FILE_RATE + START_SECONDS;
     double with_margin = s->seconds * c->batch.margin;
     if (c->batch.time && read_time("time", c->batch.time, &j->seconds, e))
         return -1;
@@ -269,7 +148,7 @@ static int time_limit(const struct cli *c, struct submission *s, struct err *e)
     if (!j->seconds && c->batch.warn)
         return err_set(e, ERR_INPUT, "--warn: the scheduler '%s' has no time limit to warn of",
                        s->kind->name);
-    return read_links(c, s, with_margin, e);
+    return read_links(c, s, d, e);
 }
 
 static int resources(const struct cli *c, struct submission *s, struct err *e)
@@ -302,7 +181,8 @@ static int resources(const struct cli *c, struct submission *s, struct err *e)
         char n[24];
         snprintf(n, sizeof n, "%lld", (long long)j->threads);
         struct strs *w = &j->task[i].words;
-        if (strs_add(w, "--threads", e) || strs_add(w, n, e))
+        if (strs_add(w, "--threads", e) || strs_add(w, n, e) || strs_add(w, "--resume", e) ||
+            strs_add(w, "auto", e))
             return -1;
     }
     return time_limit(c, s, e);
@@ -324,7 +204,7 @@ static int about_tasks(struct submission *s, struct err *e)
     for (size_t i = 0; i < n && i < SHOWN; i++)
         if (say(s,
                 mem_printf(e, "%s -> %s: %.3g FLOP", s->demand[i].label, path_base(s->demand[i].output),
-                           s->demand[i].flop),
+                           all_flop(s->demand + i)),
                 e))
             return -1;
     return n > SHOWN ? say(s, mem_printf(e, "and %zu more", n - SHOWN), e) : 0;
@@ -346,12 +226,13 @@ static int about(const struct cli *c, struct submission *s, struct err *e)
                 "time   = margin x (FLOP / (cores x rate) + bytes of files / (%d MB/s) + start), largest task",
                 FILE_RATE / 1000000),
             e);
-    rc = rc ||
-         say(s,
-             mem_printf(e, "       = %g x (%.3g / (%lld x %g GFLOP/s) + %s / (%d MB/s) + %d s) = %.0f s",
-                        c->batch.margin, d->flop, cores, c->batch.rate, num_human_bytes((double)d->bytes, a),
-                        FILE_RATE / 1000000, START_SECONDS, s->seconds * c->batch.margin),
-             e);
+    rc =
+        rc || say(s,
+                  mem_printf(e, "       = %g x (%.3g / (%lld x %g GFLOP/s) + %s / (%d MB/s) + %d s) = %.0f s",
+                             c->batch.margin, all_flop(d), cores, c->batch.rate,
+                             num_human_bytes((double)d->bytes, a), FILE_RATE / 1000000, START_SECONDS,
+                             s->seconds * c->batch.margin),
+                  e);
     if (!rc && j->seconds)
         rc = say(s,
                  mem_printf(e, "limit  = %lld s%s, asked to stop %lld s before it; %lld job%s",
@@ -407,7 +288,7 @@ static int places(const struct cli *c, struct submission *s, struct err *e)
     }
     j->name = keep(s, batch_name(c->batch.name ? c->batch.name : base, e));
     j->folder = keep(s, path_dir(s->demand->output, e));
-    j->workdir = keep(s, absolute(".", e));
+    j->workdir = keep(s, submission_absolute(".", e));
     j->program = keep(s, mem_strdup(self, e));
     if (!j->name || !j->folder || !j->workdir || !j->program)
         return -1;
@@ -421,8 +302,8 @@ int submission_plan(const struct cli *c, struct submission *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
     out->kind = batches[c->batch.scheduler];
-    if (add_tasks(c, out, e) || resources(c, out, e) || about(c, out, e) || record_environment(out, e) ||
-        places(c, out, e)) {
+    if (submission_tasks(c, out, e) || resources(c, out, e) || about(c, out, e) ||
+        record_environment(out, e) || places(c, out, e)) {
         submission_release(out);
         return -1;
     }

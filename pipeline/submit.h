@@ -6,7 +6,9 @@
 
 /* What one run needs, from its plan. */
 struct demand {
-    double flop;          /* of calibration, solves and verification */
+    /* FLOP: of the walk alone, which every start of a run repeats up to where it goes on; with statistics and solves; of
+     * verification, which is done in one piece */
+    double forward, walk, verify;
     int64_t bytes, peak;  /* read and written; in memory */
     char *output, *label; /* absolute; "r.yaml" or "r.yaml, variant w8" */
 };
@@ -21,6 +23,10 @@ struct submission {
 /* submission_plan - plans every recipe of the command line, chooses resources, fills job. ERR_INPUT for outputs that exist, that two
  * tasks share, or options that do not go together. */
 int submission_plan(const struct cli *c, struct submission *out, struct err *e);
+/* submission_tasks - the first step of it: job.task and demand. submission_absolute: a path from the root, without a slash at its
+ * end; the caller frees. */
+int submission_tasks(const struct cli *c, struct submission *out, struct err *e);
+char *submission_absolute(const char *path, struct err *e);
 void submission_release(struct submission *s);
 /* Paths in job.folder; the caller frees. task: index into job.task. */
 char *submission_script(const struct submission *s, struct err *e);

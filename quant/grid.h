@@ -3,6 +3,7 @@
 #ifndef QP_QUANT_GRID_H
 #define QP_QUANT_GRID_H
 #include "base/qtensor.h"
+#include "kernels/panel.h"
 
 struct observer;
 struct grid {
@@ -33,9 +34,9 @@ struct grid {
      * peer's data-free pass does in a weight's own dtype. F32: the same as round. Decoded: rounded to value_dtype. */
     void (*round_own)(const struct grid_layout *l, const float *x, int64_t n, float scale, int zero,
                       int8_t *codes, float *decoded);
-    /* round for n values with a scale and a zero point each (a column of a solver); zero [n] as float32. */
-    void (*round_each)(const struct grid_layout *l, int64_t n, const float *x, const float *scale,
-                       const float *zero, int8_t *codes, float *decoded);
+    /* The numbers that scales multiply, as the kernels of solvers round to them (kernels/panel.h): round for values with a
+     * scale and a zero point each. */
+    void (*number)(const struct grid_layout *l, struct k_number *out);
 };
 extern const struct grid *const grids[]; /* ends with NULL */
 /* grid_for - the grid that realises args, or NULL with ERR_UNBUILT naming the scheme and the grids there are. */

@@ -17,4 +17,6 @@ void power_each(int64_t n, float *x, double norm);
 
 /* error_against - tr(E H E^T) for H = scale * (symmetric matrix whose lower triangle is sum), e [rows, k]. */
 double error_against(int64_t k, const float *sum, double scale, const float *e, int64_t rows);
+/* errors_of_rows - the same for scale 1, row by row: error [rows]. */
+void errors_of_rows(int64_t k, const float *sum, const float *e, int64_t rows, double *error);
 #endif

@@ -12,7 +12,7 @@ static const struct gptq_preset_row {
     { "actorder", { GPTQ_NOT_GIVEN, GPTQ_NOT_GIVEN, GPTQ_NOT_GIVEN } },
     { "damping", { 0, 2, 2 } },      /* fixed; quick; quick */
     { "scale_search", { 0, 2, 3 } }, /* none; importance; feedback */
-    { "refit", { 0, 0, 2 } },
+    { "refit", { 0, 0, 1 } },
     { "sweeps", { 0, 0, 3 } },
     { "calibration", { 0, 0, 1 } }, /* symmetric; symmetric; asymmetric */
 };

@@ -80,6 +80,7 @@ struct job {
     bool allow_unmatched;
     bool needs_data;            /* some module needs a Gram matrix or importance */
     struct smooth_state smooth; /* what is scaled before anything is quantized */
+    int64_t walk_end; /* > 0: the walk ends before this block; a rebuild of a few modules needs no more */
     enum walk_mode mode;
     const struct quant_args *kv_cache;         /* NULL: keys and values stay floats */
     struct act_observer key, value;            /* of the block that is walked */

@@ -2,6 +2,7 @@
 #include "stages/units.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/sum.h"
 #include "base/table.h"
@@ -185,6 +186,8 @@ int unit_begin(struct job *j, const char *key, struct err *e)
     if (!u)
         return 0;
     BUG_ON(u->open);
+    if (check_interrupt(e))
+        return -1;
     u->open = mem_strdup(key, e);
     u->first = saver_count(j->saver);
     return u->open ? 0 : -1;
@@ -332,8 +335,12 @@ int unit_take(struct job *j, const char *key, void *value, size_t n, struct err 
     if (unit_get_head(&r, &h))
         return damaged(u, key, e);
     bool here = table_get(&u->here, key, &at);
-    if (here ? skip_tensors(&r, h.tensors) : take_tensors(j, key, &r, h.tensors, e))
-        return e && e->code ? err_while(e, "taking %s", key) : damaged(u, key, e);
+    if (here && skip_tensors(&r, h.tensors))
+        return damaged(u, key, e);
+    if (!here && take_tensors(j, key, &r, h.tensors, e)) {
+        err_hint(e, "what was kept is damaged: begin anew with --resume never");
+        return err_while(e, "taking %s", key);
+    }
     if (check_sources(j, key, &r, h.sources, e))
         return -1;
     const void *stored = unit_get_value(&r, &h);

@@ -1,12 +1,12 @@
 /* run.c - `qpipe run` and `qpipe plan`: the same plan, executed or shown. */
 #include "pipeline/commands/rows.h"
 
-#include "base/file.h"
 #include "base/log.h"
 #include "cluster/comm.h"
 #include "kernels/kernels.h"
 #include "pipeline/predict.h"
 #include "pipeline/run.h"
+#include "pipeline/work.h"
 
 #include <string.h>
 
@@ -126,15 +126,6 @@ static int show(struct cli *c, struct job *j, struct err *e)
     return rc;
 }
 
-/* Before texts are read: the commonest mistake of a second run. */
-static int refuse_existing(const struct cli *c, const struct recipe *r, struct err *e)
-{
-    if (!r->output || c->force || !path_exists(r->output))
-        return 0;
-    err_set(e, ERR_INPUT, "output '%s' exists already", r->output);
-    return err_hint(e, "give another output, or --force to replace it when the new one is complete");
-}
-
 /* The recipe's `threads:`, unless the command line has said a number. */
 static void use_threads(const struct cli *c, const struct recipe *r)
 {
@@ -148,7 +139,10 @@ static int prepare(struct cli *c, bool runs, struct recipe *r, struct job *j, st
     if (cli_recipe(c, r, e))
         return -1;
     use_threads(c, r);
-    return (runs && refuse_existing(c, r, e)) || job_plan(r, c->allow_unmatched, j, e) ? -1 : 0;
+    /* before texts are read: the commonest mistake of a second run */
+    return (runs && work_refuse_existing(r->output, c->force, e)) || job_plan(r, c->allow_unmatched, j, e)
+               ? -1
+               : 0;
 }
 
 /* Ranks plan alike, and none of them begins before all have. */
@@ -174,6 +168,8 @@ static const char *const run_details[] = {
     "manifest.json. The recipe is qpipe's own or an llm-compressor one, unchanged.",
     "The output appears under its name only when it is complete and every threshold of the verify stage is met; one that misses a "
     "threshold appears as OUTPUT.rejected and the exit status is 1.",
+    "What is finished is kept in OUTPUT.work until then: a run that ended early, by a signal (status 75), a full disk, a kill or "
+    "a power cut, goes on when the same command runs again, with any number of threads, and gives the same bytes.",
     NULL,
 };
 static const char *const plan_details[] = {

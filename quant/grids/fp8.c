@@ -39,5 +39,5 @@ const struct grid grid_fp8 = {
     .params = fp8_params,
     .round = float_round,
     .round_own = float_round_own,
-    .round_each = float_round_each,
+    .number = float_number,
 };

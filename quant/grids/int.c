@@ -109,26 +109,9 @@ static void int_round_own(const struct grid_layout *l, const float *x, int64_t n
     }
 }
 
-static inline void each_span(enum dtype store, const struct grid_layout *l, int64_t n,
-                             const float *restrict x, const float *restrict scale, const float *restrict zero,
-                             int8_t *restrict codes, float *restrict decoded)
+static void int_number(const struct grid_layout *l, struct k_number *out)
 {
-    float lo = code_min(l), hi = code_max(l);
-    for (int64_t i = 0; i < n; i++) {
-        float c = one_code(DT_F32, x[i], scale[i], zero[i], lo, hi);
-        codes[i] = (int8_t)(int32_t)c;
-        decoded[i] = round_to(store, (c - zero[i]) * scale[i]);
-    }
-}
-
-static void int_round_each(const struct grid_layout *l, int64_t n, const float *x, const float *scale,
-                           const float *zero, int8_t *codes, float *decoded)
-{
-    switch (l->scale_dtype) {
-    case DT_BF16: each_span(DT_BF16, l, n, x, scale, zero, codes, decoded); break;
-    case DT_F16: each_span(DT_F16, l, n, x, scale, zero, codes, decoded); break;
-    default: each_span(DT_F32, l, n, x, scale, zero, codes, decoded); break;
-    }
+    *out = (struct k_number){ K_FAKE_INT, code_min(l), code_max(l), l->scale_dtype };
 }
 
 static float int_reach(const struct grid_layout *l)
@@ -146,5 +129,5 @@ const struct grid grid_int = {
     .params = int_params,
     .round = int_round,
     .round_own = int_round_own,
-    .round_each = int_round_each,
+    .number = int_number,
 };

@@ -4,19 +4,6 @@
 #include "base/minifloat.h"
 #include "quant/grids/round.h"
 
-/* The code of a value that nearest gave. */
-static inline uint8_t code_of(enum minifloat k, float v)
-{
-    uint32_t u = bits_of(v), sign = u >> 31, mag = u & 0x7fffffffu;
-    float a = float_of(mag);
-    if (k == E2M1) {
-        uint32_t c = a < 1.0f ? (uint32_t)(int32_t)(a * 2.0f) : (mag >> 22) - 252;
-        return (uint8_t)(c | sign << 3);
-    }
-    uint32_t c = a < 0x1p-6f ? (uint32_t)(int32_t)(a * 512.0f) : (mag >> 20) - 960;
-    return (uint8_t)(c | sign << 7);
-}
-
 float e4m3_round(float x) { return minifloat_nearest(E4M3, x); }
 
 /* -- loops; k, arith and store are constants where these are inlined -- */
@@ -39,12 +26,12 @@ static inline void span_of(enum minifloat k, enum dtype arith, enum dtype store,
     uint8_t *codes = (uint8_t *)s->codes;
     if (!s->decoded) {
         for (int64_t i = 0; i < s->n; i++)
-            codes[i] = code_of(k, number(k, arith, s->x[i], scale));
+            codes[i] = minifloat_code(k, number(k, arith, s->x[i], scale));
         return;
     }
     for (int64_t i = 0; i < s->n; i++) {
         float v = number(k, arith, s->x[i], scale);
-        codes[i] = code_of(k, v);
+        codes[i] = minifloat_code(k, v);
         s->decoded[i] = round_to(store, v * scale);
     }
 }
@@ -93,35 +80,10 @@ void float_round_own(const struct grid_layout *l, const float *x, int64_t n, flo
     span_any(l, l->param_dtype == l->scale_dtype ? l->scale_dtype : DT_F32, &s, scale);
 }
 
-static inline void each_of(enum minifloat k, enum dtype store, int64_t n, const float *restrict x,
-                           const float *restrict scale, int8_t *restrict codes, float *restrict decoded)
+void float_number(const struct grid_layout *l, struct k_number *out)
 {
-    uint8_t *out = (uint8_t *)codes;
-    for (int64_t i = 0; i < n; i++) {
-        float v = number(k, DT_F32, x[i], scale[i]);
-        out[i] = code_of(k, v);
-        decoded[i] = round_to(store, v * scale[i]);
-    }
-}
-
-static inline void each_in(enum minifloat k, enum dtype store, int64_t n, const float *x, const float *scale,
-                           int8_t *codes, float *decoded)
-{
-    switch (store) {
-    case DT_BF16: each_of(k, DT_BF16, n, x, scale, codes, decoded); break;
-    case DT_F16: each_of(k, DT_F16, n, x, scale, codes, decoded); break;
-    default: each_of(k, DT_F32, n, x, scale, codes, decoded); break;
-    }
-}
-
-void float_round_each(const struct grid_layout *l, int64_t n, const float *x, const float *scale,
-                      const float *zero, int8_t *codes, float *decoded)
-{
-    (void)zero;
-    if (l->args.num_bits == 4)
-        each_in(E2M1, l->value_dtype, n, x, scale, codes, decoded);
-    else
-        each_in(E4M3, l->value_dtype, n, x, scale, codes, decoded);
+    bool four = l->args.num_bits == 4;
+    *out = (struct k_number){ four ? K_FAKE_E2M1 : K_FAKE_E4M3_NUMBER, 0, 0, l->value_dtype };
 }
 
 int float_scale_dtype(const struct quant_args *a, enum dtype want, const char *format, struct err *e)

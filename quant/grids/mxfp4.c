@@ -64,5 +64,5 @@ const struct grid grid_mxfp4 = {
     .params = mxfp4_params,
     .round = float_round,
     .round_own = float_round_own,
-    .round_each = float_round_each,
+    .number = float_number,
 };

@@ -44,5 +44,5 @@ const struct grid grid_mxfp8 = {
     .params = mxfp8_params,
     .round = float_round,
     .round_own = float_round_own,
-    .round_each = float_round_each,
+    .number = float_number,
 };

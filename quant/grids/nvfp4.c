@@ -70,5 +70,5 @@ const struct grid grid_nvfp4 = {
     .params = nvfp4_params,
     .round = float_round,
     .round_own = float_round_own,
-    .round_each = float_round_each,
+    .number = float_number,
 };

@@ -50,17 +50,27 @@ struct fill {
     float scale, damp;
 };
 
-/* Row i of the permuted, damped H, lower triangle. */
-static void fill_row(void *arg, int64_t i)
+enum { FILL = 16 };
+
+/* FILL rows of the permuted, damped H, lower triangle: side by side, because half of their elements stand in columns of the
+ * lower triangle, 16 of which share the pages of a row. */
+static void fill_rows(void *arg, int64_t block)
 {
     const struct fill *p = arg;
-    int64_t k = p->f->k, oi = p->f->order[i];
-    float *row = p->f->r + i * k;
-    for (int64_t j = 0; j < i; j++) {
-        int64_t oj = p->f->order[j];
-        row[j] = (oi > oj ? p->sum[oi * k + oj] : p->sum[oj * k + oi]) * p->scale;
+    const int64_t *order = p->f->order;
+    int64_t k = p->f->k, from = block * FILL, to = from + FILL < k ? from + FILL : k;
+    for (int64_t j = 0; j < to; j++) {
+        int64_t oj = order[j];
+        for (int64_t i = j < from ? from : j; i < to; i++) {
+            int64_t oi = order[i], row = oi > oj ? oi : oj,
+                    column = oi + oj - row; /* no branch: a coin's toss */
+            p->f->r[i * k + j] = p->sum[row * k + column] * p->scale;
+        }
     }
-    row[i] = (p->f->dead[oi] ? 1.0f : p->sum[oi * k + oi] * p->scale) + p->damp;
+    for (int64_t i = from; i < to; i++) {
+        int64_t oi = order[i];
+        p->f->r[i * k + i] = (p->f->dead[oi] ? 1.0f : p->sum[oi * k + oi] * p->scale) + p->damp;
+    }
 }
 
 struct unit {
@@ -117,7 +127,7 @@ static int climb(struct factor *f, const struct gram *g, float scale, double fra
 {
     for (f->attempts = 1;; f->attempts++, frac = next_rung(frac)) {
         struct fill p = { f, g->sum, scale, (float)(frac * f->mean_diag) };
-        k_parallel(f->k, fill_row, &p);
+        k_parallel((f->k + FILL - 1) / FILL, fill_rows, &p);
         int64_t failed = compute_now()->cholesky_rrt(f->k, f->r, f->k);
         f->damp_frac = frac;
         if (!failed)

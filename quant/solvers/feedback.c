@@ -3,12 +3,12 @@
  * stays (methods, "feedback search"). Work is cut in chunks of columns and panels of 32 rows, rows side by side. */
 #include "base/mem.h"
 #include "kernels/compute.h"
-#include "kernels/kernels.h"
+#include "kernels/panel.h"
 #include "quant/solvers/tune.h"
 #include <float.h>
 #include <string.h>
 
-enum { PANEL = 32, MOST = 24 };
+enum { PANEL = K_PANEL, MOST = 24 };
 
 /* Candidates: the scale found so far times a factor, its zero point moved by a step. */
 struct candidate {
@@ -17,6 +17,7 @@ struct candidate {
 };
 struct job {
     const struct grid *grid;
+    struct k_number number;
     const struct factor *f;
     const float *w;
     struct qtensor *q;
@@ -27,36 +28,33 @@ struct job {
     int64_t from, n;
 };
 struct panel {
-    float w[CHUNK_MAX][PANEL], base[CHUNK_MAX][PANEL], e[CHUNK_MAX][PANEL];
+    float w[CHUNK_MAX][PANEL], base[CHUNK_MAX][PANEL], target[CHUNK_MAX][PANEL];
+    float q[CHUNK_MAX][PANEL], e[CHUNK_MAX][PANEL];
+    int8_t code[CHUNK_MAX][PANEL];
     float scale[PANEL], zero[PANEL], best_scale[PANEL], best_zero[PANEL], best[PANEL];
 };
 
-static void add_terms(int64_t from, int64_t to, float (*e)[PANEL], const float *t, float *target)
+static struct k_panel view(const struct job *job, struct panel *p, float (*target)[PANEL])
 {
-    float acc[PANEL];
-    memcpy(acc, target, sizeof acc);
-    for (int64_t i = from; i < to; i++)
-        for (int r = 0; r < PANEL; r++)
-            acc[r] += e[i][r] * t[i];
-    memcpy(target, acc, sizeof acc);
+    return (struct k_panel){ .w = p->w[0],
+                             .target = target[0],
+                             .q = p->q[0],
+                             .e = p->e[0],
+                             .code = p->code[0],
+                             .t = job->tt,
+                             .ldt = CHUNK_MAX,
+                             .rr = job->rr,
+                             .scale = p->scale,
+                             .zero = p->zero };
 }
 
 /* Rounds columns [a, b) of the chunk with the panel's scales; cost: what each row adds to the loss. */
 static void round_group(const struct job *job, struct panel *p, int64_t a, int64_t b, float *cost)
 {
-    float q[PANEL], target[PANEL];
-    int8_t code[PANEL];
-    memset(cost, 0, PANEL * sizeof *cost);
-    for (int64_t j = a; j < b; j++) {
-        memcpy(target, p->base[j], sizeof target);
-        add_terms(a, j, p->e, job->tt + j * CHUNK_MAX, target);
-        job->grid->round_each(&job->q->layout, PANEL, target, p->scale, p->zero, code, q);
-        for (int r = 0; r < PANEL; r++) {
-            float d = target[r] - q[r];
-            cost[r] += job->rr[j] * (d * d);
-            p->e[j][r] = p->w[j][r] - q[r];
-        }
-    }
+    struct k_panel k = view(job, p, p->target);
+    memcpy(p->target[a], p->base[a], (size_t)(b - a) * sizeof p->base[a]);
+    k_panel_round(&job->number, &k, a, b);
+    k_panel_cost(&k, a, b, cost);
 }
 
 static void set_candidate(const struct job *job, int64_t r0, int rows, int64_t cell,
@@ -113,22 +111,28 @@ static void search_panel(void *arg, int64_t panel)
     int64_t r0 = panel * PANEL, k = l->cols;
     int rows = l->rows - r0 < PANEL ? (int)(l->rows - r0) : PANEL;
     struct panel p;
-    memset(&p, 0, sizeof p);
-    for (int r = 0; r < rows; r++)
-        for (int64_t j = 0; j < job->n; j++) {
-            float v = job->f->dead[job->from + j] ? 0.0f : job->w[(r0 + r) * k + job->from + j];
-            p.w[j][r] = v;
-            p.base[j][r] = job->target[(r0 + r) * CHUNK_MAX + j] + v;
-        }
+    k_panel_load(rows, job->n, job->w + r0 * k + job->from, k, p.w[0]);
+    k_panel_load(rows, job->n, job->target + r0 * CHUNK_MAX, CHUNK_MAX, p.base[0]);
+    for (int64_t j = 0; j < job->n; j++) {
+        if (job->f->dead[job->from + j])
+            memset(p.w[j], 0, sizeof p.w[j]);
+        for (int r = 0; r < PANEL; r++)
+            p.base[j][r] += p.w[j][r];
+    }
     for (int64_t a = 0; a < job->n; a += l->cell_cols) {
         int64_t b = a + l->cell_cols < job->n ? a + l->cell_cols : job->n;
-        for (int64_t j = a; j < b; j++)
-            add_terms(0, a, p.e, job->tt + j * CHUNK_MAX, p.base[j]);
+        struct k_panel base = view(job, &p, p.base);
+        k_panel_terms(&base, 0, a, a, b);
         search_group(job, &p, r0, rows, a, b);
     }
-    for (int r = 0; r < rows; r++)
-        for (int64_t j = 0; j < job->n; j++)
-            job->error[(r0 + r) * k + job->from + j] = p.e[j][r];
+    for (int64_t at = 0; at < job->n; at += K_COLUMNS) {
+        float flat[K_STORE];
+        int64_t n = job->n - at < K_COLUMNS ? job->n - at : K_COLUMNS;
+        k_panel_store(n, p.e[at], flat);
+        for (int r = 0; r < rows; r++)
+            memcpy(job->error + (r0 + r) * k + job->from + at, flat + r * K_COLUMNS,
+                   (size_t)n * sizeof *flat);
+    }
 }
 
 static void search_chunk(struct job *job)
@@ -175,6 +179,7 @@ int feedback_fit(const struct factor *f, const float *w, struct qtensor *q, stru
     if (!job.error || !job.target || !job.tt || !job.rr)
         goto done;
     make_candidates(&job);
+    job.grid->number(l, &job.number);
     for (job.from = 0; job.from < l->cols; job.from += step) {
         job.n = l->cols - job.from < step ? l->cols - job.from : step;
         search_chunk(&job);

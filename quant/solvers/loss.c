@@ -47,26 +47,39 @@ static void panel_error(int64_t k, const float *h, struct panel *a, int64_t rows
     }
 }
 
-double error_against(int64_t k, const float *h, double scale, const float *e, int64_t rows)
+/* Half the loss of each row to sum. Memory for all rows at once is a matter of speed: without it, 32 rows at a time give
+ * the same bits. */
+static void half_errors(int64_t k, const float *h, const float *e, int64_t rows, double *sum)
 {
     float d[BLOCK * BLOCK], few[FEW * BLOCK];
-    double few_sums[FEW], total = 0;
-    int64_t step = rows;
-    /* Memory for all rows at once is a matter of speed: without it, 32 rows at a time give the same bits. */
     float *p = mem_big((size_t)rows * BLOCK, sizeof *p, NULL);
-    double *sum = mem_array((size_t)rows, sizeof *sum, NULL);
-    if (!p || !sum)
-        step = FEW;
+    int64_t step = p ? rows : FEW;
     for (int64_t at = 0; at < rows; at += step) {
         int64_t n = rows - at < step ? rows - at : step;
-        struct panel a = {
-            .e = e + at * k, .k = k, .p = step == FEW ? few : p, .sum = step == FEW ? few_sums : sum
-        };
-        panel_error(k, h, &a, n, step == FEW ? few : p, d);
-        for (int64_t r = 0; r < n; r++)
-            total += a.sum[r];
+        struct panel a = { .e = e + at * k, .k = k, .p = p ? p : few, .sum = sum + at };
+        panel_error(k, h, &a, n, p ? p : few, d);
     }
     mem_free(p);
+}
+
+void errors_of_rows(int64_t k, const float *h, const float *e, int64_t rows, double *error)
+{
+    half_errors(k, h, e, rows, error);
+    for (int64_t r = 0; r < rows; r++)
+        error[r] *= 2.0;
+}
+
+double error_against(int64_t k, const float *h, double scale, const float *e, int64_t rows)
+{
+    double few[FEW], total = 0;
+    double *sum = mem_array((size_t)rows, sizeof *sum, NULL);
+    int64_t step = sum ? rows : FEW;
+    for (int64_t at = 0; at < rows; at += step) {
+        int64_t n = rows - at < step ? rows - at : step;
+        half_errors(k, h, e + at * k, n, sum ? sum : few);
+        for (int64_t r = 0; r < n; r++)
+            total += (sum ? sum : few)[r];
+    }
     mem_free(sum);
     return 2.0 * scale * total;
 }

@@ -1,13 +1,13 @@
 /* scales.c - scales by search: for each cell the candidate with the least sum of weight_j |q_j - w_j|^2.5, weight = E[x^2]
- * of the input (importance) or 1. Candidates are the range of the cell times factors from a coarse and then a fine grid,
+ * of the input (importance) or 1. Squares clip too much: what GPTQ's feedback can not absorb are the few large errors
+ * (held-out KL divergence of squares, 2.5 and 3: docs/methods.md). Quotients are products with 1 / scale: the solver
+ * divides later, and ties do not matter here. Candidates are the range of the cell times factors from a coarse and then a fine grid,
  * each with the zero point that belongs to it and its neighbours, all of them storable. Rows are independent. */
 #include "base/mem.h"
-#include "kernels/kernels.h"
+#include "kernels/panel.h"
 #include "quant/solvers/tune.h"
 #include <float.h>
 #include <math.h>
-
-enum { LANES = 16, SPAN = 256 };
 
 int64_t chunk_columns(const struct grid_layout *l)
 {
@@ -26,6 +26,7 @@ float scale_store(const struct grid *grid, const struct grid_layout *l, float gl
 }
 
 struct cell {
+    struct k_number number;
     const struct grid *grid;
     const struct qtensor *q;
     const float *x, *weight; /* [n]; weight may be NULL */
@@ -35,62 +36,13 @@ struct cell {
     float best_scale;
     int best_zero;
     float best, factor; /* least sum, and the factor it came with */
+    float last;         /* least sum of the last factor */
 };
-
-/* |d|^2.5. Squares clip too much: what GPTQ's feedback can not absorb are the few large errors. Held-out KL divergence of
- * squares, 2.5 and 3 at W4 g128, W3 g128, W2 g64: docs/methods.md. */
-static inline float weighed(float d) { return d * d * sqrtf(fabsf(d)); }
-
-/* Integers by a product with 1 / scale: the solver rounds by true division later, and ties do not matter here. */
-static float integer_error(const struct cell *c, float scale, float zero)
-{
-    const float magic =
-        12582912.0f; /* 1.5 * 2^23: adding and taking it away rounds to whole numbers, half to even */
-    float lo = -(float)(1 << (c->q->layout.args.num_bits - 1)), hi = -lo - 1.0f, inv = 1.0f / scale;
-    float lane[LANES] = { 0 };
-    int64_t j = 0;
-    for (; j + LANES <= c->n; j += LANES)
-        for (int v = 0; v < LANES; v++) {
-            float t = c->x[j + v] * inv + zero;
-            t = t > lo ? t : lo;
-            t = t < hi ? t : hi;
-            t = (t + magic) - magic;
-            float d = (t - zero) * scale - c->x[j + v];
-            lane[v] += weighed(d) * c->weight[j + v];
-        }
-    for (; j < c->n; j++) {
-        float t = c->x[j] * inv + zero;
-        t = t > lo ? t : lo;
-        t = t < hi ? t : hi;
-        t = (t + magic) - magic;
-        float d = (t - zero) * scale - c->x[j];
-        lane[j % LANES] += weighed(d) * c->weight[j];
-    }
-    for (int half = LANES / 2; half; half /= 2)
-        for (int v = 0; v < half; v++)
-            lane[v] += lane[v + half];
-    return lane[0];
-}
-
-static float number_error(const struct cell *c, float scale, int zero)
-{
-    float q[SPAN], sum = 0.0f;
-    int8_t codes[SPAN];
-    for (int64_t at = 0; at < c->n; at += SPAN) {
-        int64_t m = c->n - at < SPAN ? c->n - at : SPAN;
-        c->grid->round(&c->q->layout, c->x + at, m, scale, zero, codes, q);
-        for (int64_t j = 0; j < m; j++) {
-            float d = q[j] - c->x[at + j];
-            sum += weighed(d) * c->weight[at + j];
-        }
-    }
-    return sum;
-}
 
 static void judge(struct cell *c, float scale, int zero, float factor)
 {
-    int integer = c->q->layout.args.type == QUANT_INT;
-    float err = integer ? integer_error(c, scale, (float)zero) : number_error(c, scale, zero);
+    float err = k_cell_error(&c->number, c->n, c->x, c->weight, scale, (float)zero);
+    c->last = err < c->last ? err : c->last;
     if (!(err < c->best))
         return;
     c->best = err;
@@ -103,6 +55,7 @@ static void try_factor(struct cell *c, float factor)
 {
     const struct grid_layout *l = &c->q->layout;
     float s = scale_store(c->grid, l, c->q->global_scale, c->scale * factor);
+    c->last = FLT_MAX;
     if (s == 0.0f)
         return;
     if (!c->q->zero) {
@@ -128,6 +81,9 @@ static float least_factor(int bits)
     return least[bits < 2 ? 2 : bits > 8 ? 8 : bits];
 }
 
+/* A range whose sum is this much above the best clips too much, and smaller ones clip more. */
+static const float enough = 1.5f;
+
 static void search_cell(struct cell *c)
 {
     const float *given = c->grid->factors;
@@ -137,7 +93,7 @@ static void search_cell(struct cell *c)
         return;
     enum { STEPS = 10 };
     float top = 1.05f, step = (top - least_factor(c->q->layout.args.num_bits)) / (float)STEPS;
-    for (int i = 0; i <= STEPS; i++)
+    for (int i = 0; i <= STEPS && !(i > 2 && c->last > enough * c->best); i++)
         try_factor(c, top - step * (float)i);
     float near = c->factor;
     for (int i = -2; i <= 2; i++)
@@ -149,6 +105,7 @@ struct fit {
     const struct grid *grid;
     const float *w, *weight;
     struct qtensor *q;
+    struct k_number number;
 };
 
 static void fit_row(void *arg, int64_t r)
@@ -158,7 +115,8 @@ static void fit_row(void *arg, int64_t r)
     for (int64_t g = 0; g < l->param_cols; g++) {
         int64_t from = g * l->cell_cols, i = r * l->param_cols + g;
         int64_t n = l->cols - from < l->cell_cols ? l->cols - from : l->cell_cols;
-        struct cell c = { .grid = f->grid,
+        struct cell c = { .number = f->number,
+                          .grid = f->grid,
                           .q = f->q,
                           .x = f->w + r * l->cols + from,
                           .weight = f->weight + from,
@@ -188,6 +146,7 @@ int scales_fit(const float *w, const float *weight, struct qtensor *q, struct er
     BUG_ON(q->layout.cell_rows != 1);
     if (!f.grid)
         return -1;
+    f.grid->number(&q->layout, &f.number);
     if (!weight) {
         f.weight = ones = mem_array((size_t)q->layout.cols, sizeof *ones, e);
         for (int64_t j = 0; ones && j < q->layout.cols; j++)

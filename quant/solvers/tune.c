@@ -1,5 +1,6 @@
 /* tune.c - GPTQ with what stands around it: scales searched first, then rounds of (scales fitted to the codes, GPTQ
- * again), then sweeps. A row keeps a round's result only where its damped loss is lower than before. */
+ * again), then sweeps. A row keeps a round's result only where its damped loss is lower than before. The gradient
+ * (Q - W) H goes from one to the next, so that none of them begins with a full product. */
 #include "quant/solvers/tune.h"
 #include "base/mem.h"
 #include "kernels/kernels.h"
@@ -79,7 +80,8 @@ static int search(const struct solve_options *o, const struct tune *t, const str
 struct best {
     struct qtensor *q;
     float *want, *w;
-    float *kept_w, *kept_scale;
+    float *grad, *kept_grad; /* [rows, k]: (w - want) H */
+    float *kept_scale;
     int8_t *kept_codes;
     double *loss, *now;
 };
@@ -90,23 +92,25 @@ static int best_init(struct best *b, struct qtensor *q, const float *w, int roun
     size_t all = (size_t)(l->rows * l->cols), rows = (size_t)l->rows;
     b->q = q;
     b->want = mem_big(all, sizeof *b->want, e);
+    b->grad = mem_big(all, sizeof *b->grad, e);
     b->loss = mem_array(rows, sizeof *b->loss, e);
     b->now = mem_array(rows, sizeof *b->now, e);
-    if (!b->want || !b->loss || !b->now)
+    if (!b->want || !b->grad || !b->loss || !b->now)
         return -1;
     memcpy(b->want, w, all * sizeof *w);
     if (!rounds)
         return 0;
-    b->kept_w = mem_big(all, sizeof *b->kept_w, e);
+    b->kept_grad = mem_big(all, sizeof *b->kept_grad, e);
     b->kept_codes = mem_big(all, 1, e);
     b->kept_scale = mem_array((size_t)(l->param_rows * l->param_cols), sizeof *b->kept_scale, e);
-    return b->kept_w && b->kept_codes && b->kept_scale ? 0 : -1;
+    return b->kept_grad && b->kept_codes && b->kept_scale ? 0 : -1;
 }
 
 static void best_release(struct best *b)
 {
     mem_free(b->want);
-    mem_free(b->kept_w);
+    mem_free(b->grad);
+    mem_free(b->kept_grad);
     mem_free(b->kept_scale);
     mem_free(b->kept_codes);
     mem_free(b->loss);
@@ -118,7 +122,7 @@ static void keep_row(void *arg, int64_t r)
     const struct best *b = arg;
     const struct grid_layout *l = &b->q->layout;
     size_t k = (size_t)l->cols, c = (size_t)l->param_cols;
-    memcpy(b->kept_w + r * l->cols, b->w + r * l->cols, k * sizeof *b->w);
+    memcpy(b->kept_grad + r * l->cols, b->grad + r * l->cols, k * sizeof *b->grad);
     memcpy(b->kept_codes + r * l->cols, b->q->codes + r * l->cols, k);
     memcpy(b->kept_scale + r * l->param_cols, b->q->scale + r * l->param_cols, c * sizeof *b->kept_scale);
 }
@@ -132,9 +136,10 @@ static void settle_row(void *arg, int64_t r)
         b->loss[r] = b->now[r];
         return;
     }
-    memcpy(b->w + r * l->cols, b->kept_w + r * l->cols, k * sizeof *b->w);
+    memcpy(b->grad + r * l->cols, b->kept_grad + r * l->cols, k * sizeof *b->grad);
     memcpy(b->q->codes + r * l->cols, b->kept_codes + r * l->cols, k);
     memcpy(b->q->scale + r * l->param_cols, b->kept_scale + r * l->param_cols, c * sizeof *b->kept_scale);
+    qtensor_decode(b->q, r, 1, b->w + r * l->cols);
 }
 
 static int rounds(const struct solve_options *o, const struct tune *t, const struct factor *f, struct best *b,
@@ -147,17 +152,14 @@ static int rounds(const struct solve_options *o, const struct tune *t, const str
     b->w = w;
     for (int64_t i = 0; i < o->refit; i++) {
         k_parallel(l->rows, keep_row, b);
-        if (sweep(&m, SWEEP_SCALES, e))
+        if (refit(&m, b->grad, e))
             return -1;
         memcpy(w, b->want, (size_t)(l->rows * l->cols) * sizeof *w);
-        if (solver_find("gptq")->solve(&again, f, NULL, w, b->q, NULL, e))
+        if (gptq_solve_with(&again, f, NULL, w, b->q, b->grad, NULL, e))
             return -1;
         k_parallel(l->rows, settle_row, b);
     }
-    for (int64_t i = 0; i < o->sweeps; i++)
-        if (sweep(&m, (o->refit ? SWEEP_SCALES : 0) | SWEEP_CODES, e))
-            return -1;
-    return 0;
+    return o->sweeps ? sweep(&m, b->grad, b->loss, o->sweeps, e) : 0;
 }
 
 static void result_of(const struct gram *g, const struct best *b, const float *w, struct solve_result *res,
@@ -172,21 +174,51 @@ static void result_of(const struct gram *g, const struct best *b, const float *w
     res->weight_error = whole > 0 ? sqrt(k_dot64(n, error, error) / whole) : 0;
 }
 
+/* See what is allocated in: scales.c (a weight a column), feedback.c, refit.c, best_init, result_of and its loss. */
+static int64_t search_bytes(const struct solve_options *o, const struct grid_layout *l)
+{
+    int64_t weights = o->scale_search != SCALES_OBSERVER ? 4 * l->cols : 0;
+    if (o->scale_search != SCALES_FEEDBACK || !tune_feeds_back(l))
+        return weights;
+    return weights + 4 * l->rows * (l->cols + CHUNK_MAX) + 4 * CHUNK_MAX * (CHUNK_MAX + 1);
+}
+
+static int64_t refit_bytes(const struct grid_layout *l)
+{
+    if (l->param_cols == 1 && l->cols > CHUNK_MAX)
+        return 4 * l->rows * l->cols + (8 + 4 * CHUNK) * l->rows;
+    return 12 * l->rows * (l->cell_cols > CHUNK_MAX ? l->cell_cols : chunk_columns(l)) + 4 * l->rows;
+}
+
+int64_t solve_bytes(const struct solve_options *o, const struct grid_layout *l)
+{
+    int64_t n = l->rows * l->cols, kept = 0, then = gptq_bytes(l), searched = search_bytes(o, l);
+    if (o->refit || o->sweeps) {
+        int64_t result = 4 * n + (8 + 4 * CHUNK) * l->rows;
+        kept = 8 * n + 16 * l->rows;
+        then = then > result ? then : result;
+    }
+    if (o->refit) {
+        kept += 5 * n + 4 * l->param_rows * l->param_cols;
+        then = then > refit_bytes(l) ? then : refit_bytes(l);
+    }
+    return searched > kept + then ? searched : kept + then;
+}
+
 int tune_solve(const struct solve_options *o, const struct tune *t, const struct factor *f,
                const struct gram *g, float *w, struct qtensor *q, struct solve_result *res, struct err *e)
 {
-    const struct solver *gptq = solver_find("gptq");
     struct best b = { 0 };
     struct solve_options first = *o;
     int rc = -1;
     if (rows_finite(w, q->layout.rows, q->layout.cols, q->layout.row0, e) || search(o, t, g, w, q, e))
         return -1;
     if (!o->refit && !o->sweeps)
-        return gptq->solve(o, f, g, w, q, res, e);
+        return gptq_solve_with(o, f, g, w, q, NULL, res, e);
     if (best_init(&b, q, w, o->refit > 0, e))
         goto done;
     first.row_loss = b.loss;
-    if (gptq->solve(&first, f, g, w, q, res, e) || rounds(o, t, f, &b, w, e))
+    if (gptq_solve_with(&first, f, g, w, q, b.grad, res, e) || rounds(o, t, f, &b, w, e))
         goto done;
     if (res) {
         float *error = mem_big((size_t)(q->layout.rows * q->layout.cols), sizeof *error, e);

@@ -27,8 +27,11 @@ struct fitted_matrix {
     float *w;          /* [rows, k]: decoded values, always those of q */
     struct qtensor *q;
 };
-enum sweep_moves { SWEEP_SCALES = 1, SWEEP_CODES = 2 };
-/* sweep - one pass over all groups: each group's scale to its least-squares value given all else (rounded to what can be
- * stored), then each of its codes to the grid point with the least loss given all else. Never raises a row's loss. */
-int sweep(const struct fitted_matrix *m, int moves, struct err *e);
+/* refit - each group's scale to its least-squares value given all else (rounded to what can be stored), from left to right;
+ * grad [rows, k] = (w - want) h is used up. Never raises a row's loss (channels: but for the rounding of decoded values).
+ * Allocates three chunks of columns, or a copy of the matrix for channels. */
+int refit(const struct fitted_matrix *m, float *grad, struct err *e);
+/* sweep - passes over all columns: each code to the number with the least loss given all else. Never raises a row's loss;
+ * loss [rows]: to know what is worth another pass. grad as above. Allocates nothing. */
+int sweep(const struct fitted_matrix *m, float *grad, const double *loss, int64_t passes, struct err *e);
 #endif

@@ -51,6 +51,8 @@ says() { grep -Fq -- "$2" "$work/$1" || { cat "$work/$1" && false; }; }      # s
 silent() { [ ! -s "$work/$1" ] || { cat "$work/$1" && false; }; }           # silent out|err
 # nothing NAME - neither the output nor anything beside it.
 nothing() { [ -z "$(find "$(dirname "$1")" -maxdepth 1 -name "$(basename "$1")*" -print)" ]; }
+# hidden NAME - no output; beside it at most the work folder, from which a next run goes on.
+hidden() { [ -z "$(find "$(dirname "$1")" -maxdepth 1 -name "$(basename "$1")*" ! -name "$(basename "$1").work" -print)" ]; }
 json() { python3 -m json.tool "$work/$1"; } # parses
 have() { command -v "$1" >/dev/null 2>&1; }
 # value FILE KEY... - a number or word of a JSON file

@@ -1,9 +1,11 @@
 #!/bin/sh
-# signals.sh - SIGINT and SIGTERM end a run with 75, and nothing stands under the name or beside it.
+# signals.sh - SIGINT, SIGTERM and a scheduler's warnings end a run with 75; nothing stands under the name, and what was
+# finished is taken by the next run.
 . tests/cli/common.sh
-for sig in INT TERM; do
+for sig in INT TERM USR1 USR2; do
     for after in 0.3 0.8 1.6; do
         recipe "$work/r.yaml" "$work/result" 160
+        rm -rf "$work/result.work"
         # a shell starts background jobs with SIGINT ignored; python puts it back
         have python3 || { skip "signals (no python3)"; break 2; }
         python3 - "$qpipe" "$work" "$sig" "$after" <<'EOF'
@@ -18,13 +20,15 @@ EOF
         status=$(cat "$work/status")
         if [ "$status" = 0 ]; then
             skip "SIG$sig after $after s (the run was done)"
-            rm -rf "$work/result"
+            rm -rf "$work/result" "$work/result.work"
             continue
         fi
         ok "SIG$sig after $after s ends with 75" [ "$status" = 75 ]
         ok "and says that nothing was published" says err "interrupted"
-        ok "and leaves nothing" nothing "$work/result"
+        ok "and shows nothing" hidden "$work/result"
+        ok "what was finished is kept, or nothing is there" sh -c "[ ! -e '$work/result.work' ] || grep -q 'keeps what was finished' '$work/err'"
     done
 done
 run 0 "a later run works" "$qpipe" run "$work/r.yaml"
+ok "and nothing is left beside it" [ ! -e "$work/result.work" ]
 finish

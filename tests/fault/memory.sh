@@ -15,15 +15,16 @@ sweep() { # WHAT RECIPE FIRST GROWTH(percent)
         status=$?
         [ "$status" -ne 0 ] || break
         tried=$((tried + 1))
-        if [ "$status" -ne 5 ] || ! nothing "$work/result" || ! grep -q "out of memory" "$work/err"; then
+        if [ "$status" -ne 5 ] || ! hidden "$work/result" || ! grep -q "out of memory" "$work/err"; then
             bad=$((bad + 1))
             echo "    allocation $n: status $status, left: $(ls -d "$work"/result* 2>/dev/null)"
             sed 's/^/    /' "$work/err"
             rm -rf "$work"/result*
         fi
+        rm -rf "$work/result.work" # each from the start
         n=$((n + 1 + n * $4 / 100))
     done
-    ok "$1: status 5 and nothing left at each of $tried points up to allocation $n" [ "$bad" -eq 0 ]
+    ok "$1: status 5 and nothing visible at each of $tried points up to allocation $n" [ "$bad" -eq 0 ]
     ok "$1: there were points to try" [ "$tried" -ge 20 ]
     ok "$1: the first run that was not hit is complete" "$qpipe" verify "$work/result"
     rm -rf "$work/result"

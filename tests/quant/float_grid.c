@@ -62,7 +62,9 @@ static uint8_t code_by(const char *preset, float x, float *decoded)
     int8_t c, own, by_each;
     grid_of(preset)->round(&l, &x, 1, 1.0f, 0, &c, decoded);
     grid_of(preset)->round_own(&l, &x, 1, 1.0f, 0, &own, NULL);
-    grid_of(preset)->round_each(&l, 1, &x, &one, &zero, &by_each, &each);
+    struct k_number number;
+    grid_of(preset)->number(&l, &number);
+    k_round_each(&number, 1, &x, &one, &zero, &by_each, &each);
     assert_true(c == own && c == by_each);
     assert_memory_equal(&each, decoded, sizeof each);
     return (uint8_t)c;

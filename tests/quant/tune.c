@@ -94,6 +94,45 @@ static struct quant_args args_of(int i)
                     cases[i].group);
 }
 
+/* (w - want) H in float64, to float32 */
+static void gradient_of(const struct bench *b, const float *w, float *grad)
+{
+    for (int64_t r = 0; r < ROWS; r++)
+        for (int64_t j = 0; j < COLS; j++) {
+            double sum = 0;
+            for (int64_t i = 0; i < COLS; i++)
+                sum +=
+                    ((double)w[r * COLS + i] - (double)b->w[r * COLS + i]) * (double)b->tune.h[i * COLS + j];
+            grad[r * COLS + j] = (float)sum;
+        }
+}
+
+static void gptq_leaves_the_gradient(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct quant_args a = args_of(c);
+        struct solve_options o = { .block_size = 128 };
+        struct bench b;
+        struct qtensor q;
+        struct err e = { 0 };
+        static float w[ROWS * COLS], grad[ROWS * COLS], want[ROWS * COLS];
+        open_bench(&b, &a);
+        memcpy(w, b.w, sizeof w);
+        fitted(&q, &a, w, ROWS, COLS, DT_F32);
+        assert_int_equal(gptq_solve_with(&o, &b.factor, NULL, w, &q, grad, NULL, &e), 0);
+        gradient_of(&b, w, want);
+        double worst = 0, size = 0;
+        for (int i = 0; i < ROWS * COLS; i++) {
+            worst = fmax(worst, fabs((double)grad[i] - (double)want[i]));
+            size = fmax(size, fabs((double)want[i]));
+        }
+        assert_true(size > 0 && worst < 1e-4 * size);
+        qtensor_release(&q);
+        close_bench(&b);
+    }
+}
+
 static void a_sweep_never_raises_the_loss_of_a_row(void **state)
 {
     (void)state;
@@ -103,7 +142,7 @@ static void a_sweep_never_raises_the_loss_of_a_row(void **state)
         struct qtensor q;
         struct err e = { 0 };
         struct solve_options plain = { .block_size = 128 };
-        static float w[ROWS * COLS];
+        static float w[ROWS * COLS], grad[ROWS * COLS];
         double before[ROWS];
         int lower = 0;
         open_bench(&b, &a);
@@ -112,12 +151,8 @@ static void a_sweep_never_raises_the_loss_of_a_row(void **state)
         for (int pass = 0; pass < 3; pass++) {
             for (int r = 0; r < ROWS; r++)
                 before[r] = row_loss(&b, w, r);
-            assert_int_equal(sweep(&m,
-                                   pass == 0   ? SWEEP_SCALES
-                                   : pass == 1 ? SWEEP_CODES
-                                               : SWEEP_SCALES | SWEEP_CODES,
-                                   &e),
-                             0);
+            gradient_of(&b, w, grad);
+            assert_int_equal(pass == 0 ? refit(&m, grad, &e) : sweep(&m, grad, before, pass, &e), 0);
             same_as_decoded(&q, w);
             for (int r = 0; r < ROWS; r++) {
                 double now = row_loss(&b, w, r);
@@ -163,13 +198,15 @@ static void scales_fitted_again_and_again_are_least_squares(void **state)
         struct bench b;
         struct qtensor q;
         struct err e = { 0 };
-        static float w[ROWS * COLS];
+        static float w[ROWS * COLS], grad[ROWS * COLS];
         double s[16];
         open_bench(&b, &a);
         solved(&b, &a, &plain, w, &q);
         struct fitted_matrix m = { b.tune.h, b.w, w, &q };
-        for (int i = 0; i < 60; i++)
-            assert_int_equal(sweep(&m, SWEEP_SCALES, &e), 0);
+        for (int i = 0; i < 60; i++) {
+            gradient_of(&b, w, grad);
+            assert_int_equal(refit(&m, grad, &e), 0);
+        }
         for (int64_t r = 0; r < ROWS; r++) {
             normal_equations(&b, &q, r, groups, s);
             for (int64_t g = 0; g < groups; g++)
@@ -463,6 +500,7 @@ int main(void)
 {
     kernels_init(NULL, 2);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gptq_leaves_the_gradient),
         cmocka_unit_test(a_sweep_never_raises_the_loss_of_a_row),
         cmocka_unit_test(scales_fitted_again_and_again_are_least_squares),
         cmocka_unit_test(searched_scales_are_never_worse_by_their_own_measure),
