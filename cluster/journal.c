@@ -21,6 +21,7 @@ struct record {
 struct source { /* a file of another rank or start */
     char *name;
     struct journal_cursor cursor;
+    bool foreign; /* of another identity: its notes are nobody's, its work is refused */
 };
 struct journal {
     char *dir, *name; /* name: of this start's file; NULL: only looking */
@@ -176,19 +177,38 @@ static int compare_identity(const struct journal *j, const char *p, size_t n, st
 
 /* -- files -- */
 
+static bool is_work(const char *key) { return strchr(key, '/') != NULL; }
+
+struct reading {
+    struct journal *j;
+    struct source *s;
+    struct err why; /* in what the identity differs */
+};
+
 static int take_record(void *arg, const char *key, const void *value, size_t n, struct err *e)
 {
-    struct journal *j = arg;
-    if (!strcmp(key, journal_identity_key))
-        return j->name ? compare_identity(j, value, n, e) : 0;
-    j->safe++;
-    return remember(j, key, value, n, e);
+    struct reading *r = arg;
+    if (!strcmp(key, journal_identity_key)) {
+        r->s->foreign = r->j->name && compare_identity(r->j, value, n, &r->why);
+        return 0;
+    }
+    if (r->s->foreign && !is_work(key))
+        return 0;
+    if (r->s->foreign) {
+        if (e)
+            *e = r->why;
+        return -1;
+    }
+    r->j->safe++;
+    r->j->resumed = r->j->resumed || (!r->j->file && is_work(key));
+    return remember(r->j, key, value, n, e);
 }
 
 static int read_source(struct journal *j, struct source *s, struct err *e)
 {
     char *path = path_join(j->dir, s->name, e);
-    int rc = path ? journal_scan(path, &s->cursor, take_record, j, e) : -1;
+    struct reading r = { .j = j, .s = s };
+    int rc = path ? journal_scan(path, &s->cursor, take_record, &r, e) : -1;
     mem_free(path);
     return rc;
 }
@@ -303,7 +323,6 @@ static int begin(struct journal *j, const struct journal_options *o, struct err 
     if (!j->name || identity_text(o, &j->identity, e) ||
         (o->resume == RESUME_NEVER && !o->rank && journal_clear(o->dir, e)) || journal_refresh(j, e))
         return -1;
-    j->resumed = j->n > 0;
     if (o->resume == RESUME_REQUIRED && !j->resumed) {
         err_set(e, ERR_INPUT, "%s: nothing that was finished is there to go on from", o->dir);
         return err_hint(e, "--resume auto begins anew then");
@@ -332,10 +351,8 @@ struct journal *journal_open(const struct journal_options *o, struct err *e)
 struct journal *journal_look(const char *dir, struct err *e)
 {
     struct journal *j = new_journal(dir, e);
-    if (j && !journal_refresh(j, e)) {
-        j->resumed = j->n > 0;
+    if (j && !journal_refresh(j, e))
         return j;
-    }
     journal_close(j);
     return NULL;
 }

@@ -34,7 +34,8 @@ struct journal_options {
  * identity (naming the first line that differs, what was found and expected; nothing is changed then), or RESUME_REQUIRED
  * finds none. RESUME_NEVER: rank 0 removes the files of earlier starts (journal.*, spool.*). */
 struct journal *journal_open(const struct journal_options *o, struct err *e);
-/* journal_put - one record; it is safe only after journal_commit. The last record of a key counts. */
+/* journal_put - one record; it is safe only after journal_commit. The last record of a key counts. A key with a '/' is work; one
+ * without is a note, which alone is nothing to go on from, and no reason to refuse another job. */
 int journal_put(struct journal *j, const char *key, const void *value, size_t n, struct err *e);
 /* journal_note - a record for people (how far, what went wrong): no work depends on it, and what counts records does not count
  * it. */

@@ -111,15 +111,15 @@ static void the_last_record_of_a_key_counts(void **state)
     struct err e = { 0 };
     struct journal *j = begin(0);
     size_t n;
-    journal_put(j, "k", "one", 3, &e);
-    const char *first = journal_get(j, "k", &n);
-    journal_put(j, "k", "second", 6, &e);
+    journal_put(j, "a/k", "one", 3, &e);
+    const char *first = journal_get(j, "a/k", &n);
+    journal_put(j, "a/k", "second", 6, &e);
     assert_memory_equal(first, "one", 3); /* what was borrowed stays */
-    assert_memory_equal(journal_get(j, "k", &n), "second", 6);
+    assert_memory_equal(journal_get(j, "a/k", &n), "second", 6);
     commit(j);
     journal_close(j);
     j = begin(0);
-    assert_memory_equal(journal_get(j, "k", &n), "second", 6);
+    assert_memory_equal(journal_get(j, "a/k", &n), "second", 6);
     assert_int_equal(n, 6);
     assert_int_equal(journal_count(j), 1);
     journal_close(j);
@@ -272,6 +272,33 @@ static void another_job_is_refused_by_name(void **state)
     journal_close(j);
 }
 
+static void notes_bind_nobody(void **state)
+{
+    (void)state;
+    static const struct journal_identity other[] = { { "recipe", "another" } };
+    struct err e = { 0 };
+    struct journal *j = begin(0);
+    assert_int_equal(journal_put(j, "plan", "x", 1, &e), 0);
+    commit(j);
+    journal_close(j);
+    assert_null(start(0, RESUME_REQUIRED, plain, 3, &e));
+    assert_int_equal(e.code, ERR_INPUT);
+    memset(&e, 0, sizeof e);
+    j = start(0, RESUME_AUTO, other, 1, &e);
+    assert_non_null(j);
+    assert_null(journal_get(j, "plan", NULL)); /* the other job's */
+    assert_false(journal_resumed(j));
+    put(j, 1);
+    commit(j);
+    journal_close(j);
+    assert_null(start(0, RESUME_AUTO, plain, 3, &e));
+    assert_non_null(strstr(e.what, "recipe differs: found 'another'"));
+    memset(&e, 0, sizeof e);
+    j = start(0, RESUME_AUTO, other, 1, &e);
+    assert_true(j && journal_resumed(j) && has(j, 1));
+    journal_close(j);
+}
+
 static void required_needs_something(void **state)
 {
     (void)state;
@@ -413,6 +440,7 @@ int main(void)
         T(every_torn_end_is_forgotten),
         T(a_flipped_bit_ends_the_reading),
         T(another_job_is_refused_by_name),
+        T(notes_bind_nobody),
         T(required_needs_something),
         T(the_older_of_two_owners_stops),
         T(who_only_looks_changes_nothing),

@@ -19,12 +19,12 @@ for kind in free gptq awq; do
     mv "$work/$kind" "$work/whole-$kind"
 done
 
-# chain KIND - each start makes one record more and dies, until all records are there; the last of them, before the output
+# chain KIND - each start says what it plans, makes one record more and dies, until all records are there; the last of them, before the output
 # takes its name, is made by every start that comes so far
 chain() {
     starts=0 bad=0
     while [ $starts -lt 100 ] && ! grep -aq published "$work/$1.work"/journal.* 2>/dev/null; do
-        QPIPE_KILL_AT_RECORD=1 "$qpipe" run "$work/$1.yaml" --threads $((starts % 3 + 1)) >"$work/out" 2>"$work/err"
+        QPIPE_KILL_AT_RECORD=2 "$qpipe" run "$work/$1.yaml" --threads $((starts % 3 + 1)) >"$work/out" 2>"$work/err"
         { [ $? -eq 137 ] && [ ! -e "$work/$1" ]; } || bad=$((bad + 1))
         starts=$((starts + 1))
     done
@@ -53,7 +53,7 @@ once() {
     kills=$((kills + n))
     ok "$kind: one kill behind each of the records $*, and one run to the same bytes" [ $bad -eq 0 ]
 }
-once free 1 7 14 15
+once free 1 2 7 14 16
 once gptq 2 6 9 13
 once awq 1 4 6 7 20
 
@@ -102,14 +102,14 @@ instants awq 6 33
 # --force: the older output is whole until the new one takes its place
 cp -r "$work/whole-gptq" "$work/gptq"
 bad=0
-for round in 1 5 10 14 15; do
+for round in 1 5 10 15 16; do
     QPIPE_KILL_AT_RECORD=$round "$qpipe" run "$work/gptq.yaml" --force >"$work/out" 2>"$work/err"
     { [ $? -eq 137 ] && diff -r "$work/gptq" "$work/whole-gptq"; } || bad=$((bad + 1))
     rm -rf "$work/gptq.work"
     kills=$((kills + 1))
 done
 ok "killed with --force: the older output is whole" [ $bad -eq 0 ]
-QPIPE_KILL_AT_RECORD=5 "$qpipe" run "$work/gptq.yaml" --force >"$work/out" 2>"$work/err"
+QPIPE_KILL_AT_RECORD=6 "$qpipe" run "$work/gptq.yaml" --force >"$work/out" 2>"$work/err"
 run 0 "then left alone" "$qpipe" run "$work/gptq.yaml" --force
 ok "it goes on from there" says err "continues: 5 of 14"
 ok "the same bytes" diff -r "$work/gptq" "$work/whole-gptq"
