@@ -188,7 +188,7 @@ static void take_modules(const struct json *modules, struct progress *p)
 static void take_verification(const struct json *v, struct progress *p)
 {
     const struct json *limits = json_get(v, "thresholds"), *model = json_get(v, "model");
-    double ln = NAN;
+    double ln = 0;
     bool met;
     json_num(json_get(model, "kl_mean"), &p->kl);
     if (json_num(json_get(model, "ln_perplexity_ratio"), &ln))
@@ -263,7 +263,7 @@ static int read_any(const char *output, const char *work, const char *rejected, 
 int progress_read(const char *output, struct progress *p, struct err *e)
 {
     memset(p, 0, sizeof *p);
-    p->kl = p->perplexity_ratio = NAN;
+    p->kl = p->perplexity_ratio = (double)NAN;
     p->output = mem_strdup(output, e);
     char *work = beside(output, ".work", e), *rejected = beside(output, ".rejected", e),
          *state = beside(output, ".submit.state", e);

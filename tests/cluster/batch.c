@@ -97,7 +97,7 @@ static char *read_text(const char *path)
     return b.p ? b.p : mem_strdup("", &e);
 }
 
-static int shell(const char *fmt, ...)
+static int QP_PRINTF(1, 2) shell(const char *fmt, ...)
 {
     char line[2048];
     va_list ap;
