@@ -188,7 +188,7 @@ static void take_modules(const struct json *modules, struct progress *p)
 static void take_verification(const struct json *v, struct progress *p)
 {
     const struct json *limits = json_get(v, "thresholds"), *model = json_get(v, "model");
-    double ln = NAN;
+    double ln = 0;
     bool met;
     json_num(json_get(model, "kl_mean"), &p->kl);
     if (json_num(json_get(model, "ln_perplexity_ratio"), &ln))
@@ -237,24 +237,40 @@ static void read_state(const char *path, struct progress *p)
     buf_release(&b);
 }
 
+static int read_any(const char *output, const char *work, const char *rejected, struct progress *p,
+                    struct err *e)
+{
+    if (path_is_dir(work)) {
+        struct err why = { 0 };
+        int rc = read_work(work, p, &why);
+        if (path_is_dir(work)) {
+            if (rc && e)
+                *e = why;
+            return rc;
+        }
+        p->state = PROGRESS_NOTHING; /* the output appeared while its folder was read */
+    }
+    if (has_manifest(output)) {
+        p->state = PROGRESS_FINISHED;
+        return read_manifest(output, p, e);
+    }
+    if (!has_manifest(rejected))
+        return 0;
+    p->state = PROGRESS_REJECTED;
+    return read_manifest(rejected, p, e);
+}
+
 int progress_read(const char *output, struct progress *p, struct err *e)
 {
     memset(p, 0, sizeof *p);
-    p->kl = p->perplexity_ratio = NAN;
+    p->kl = p->perplexity_ratio = (double)NAN;
     p->output = mem_strdup(output, e);
     char *work = beside(output, ".work", e), *rejected = beside(output, ".rejected", e),
          *state = beside(output, ".submit.state", e);
     int rc = p->output && work && rejected && state ? 0 : -1;
-    if (!rc)
+    if (!rc) {
         read_state(state, p);
-    if (!rc && path_is_dir(work))
-        rc = read_work(work, p, e);
-    else if (!rc && has_manifest(output)) {
-        p->state = PROGRESS_FINISHED;
-        rc = read_manifest(output, p, e);
-    } else if (!rc && has_manifest(rejected)) {
-        p->state = PROGRESS_REJECTED;
-        rc = read_manifest(rejected, p, e);
+        rc = read_any(output, work, rejected, p, e);
     }
     mem_free(work);
     mem_free(rejected);

@@ -97,7 +97,7 @@ static char *read_text(const char *path)
     return b.p ? b.p : mem_strdup("", &e);
 }
 
-static int shell(const char *fmt, ...)
+static int QP_PRINTF(1, 2) shell(const char *fmt, ...)
 {
     char line[2048];
     va_list ap;
@@ -288,6 +288,28 @@ static void what_a_row_can_not_do_is_refused_by_name(void **state)
     f.j.seconds = 100;
     f.j.warn = 100;
     refuses(&batch_slurm, &f, "--warn: found 100 seconds, expected fewer than the 100 of --time");
+    release(&f);
+}
+
+static void every_failed_allocation_is_an_error(void **state)
+{
+    (void)state;
+    struct fixture f;
+    make(&f, 3);
+    ask_for_all(&f);
+    f.j.launcher = LAUNCH_OPENMPI;
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        struct buf out = { 0 };
+        struct err e = { 0 };
+        mem_fail_at(n, 0);
+        int rc = batch_script(&batch_slurm, &f.j, &out, &e);
+        done = mem_fail_at(0, 0) < n;
+        assert_int_equal(rc, done ? 0 : -1);
+        assert_int_equal(e.code, done ? ERR_OK : ERR_NOMEM);
+        assert_true(!done || n > 3); /* the buffer grew some times */
+        buf_release(&out);
+    }
     release(&f);
 }
 
@@ -601,6 +623,7 @@ int main(void)
         cmocka_unit_test(hostile_names_reach_the_program_whole),
         cmocka_unit_test(control_characters_are_refused_wherever_they_stand),
         cmocka_unit_test(what_a_row_can_not_do_is_refused_by_name),
+        cmocka_unit_test(every_failed_allocation_is_an_error),
         cmocka_unit_test(status_75_puts_the_job_back_and_another_ends_it),
         cmocka_unit_test(a_chain_goes_on_without_putting_itself_back),
         cmocka_unit_test(a_finished_output_is_not_made_again),
