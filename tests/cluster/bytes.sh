@@ -89,9 +89,9 @@ ok "$kills jobs on ranks, killed, go on to the same bytes on other numbers of ra
 # wrong on all ranks alike: said once, with its own status
 sed 's/W4A16/W4A17/' "$work/gptq.yaml" >"$work/wrong.yaml"
 for mpi in $mpis; do
-    timeout 100 mpirun.$mpi -n 3 "$qpipe" run "$work/wrong.yaml" --output "$work/wrong" >"$work/out" 2>"$work/err"
+    timeout 100 mpirun.$mpi -n 3 "$qpipe" run "$work/wrong.yaml" --output "$work/none" >"$work/out" 2>"$work/err"
     ok "a mistake in the recipe on 3 ranks, $mpi: is no success" [ $? -ne 0 ]
     ok "is said once" [ "$(grep -c W4A17 "$work/err")" -eq 1 ]
-    ok "and leaves nothing" nothing "$work/wrong"
+    ok "and leaves nothing" nothing "$work/none"
 done
 finish
