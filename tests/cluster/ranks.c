@@ -273,7 +273,7 @@ int main(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "large") == 0)
         return large();
     if (argc == 5 && strcmp(argv[1], "fault") == 0) /* the fourth word is for whoever looks for the process */
-        return fault(argv[2], strtod(argv[3], NULL));
+        return fault(argv[2], (double)strtol(argv[3], NULL, 10));
     fprintf(stderr, "use: cluster_ranks rows N|alone|large|fault HOW SECONDS TOKEN\n");
     return 2;
 }
