@@ -19,6 +19,7 @@ struct run {
 };
 static const struct run runs[] = {
     { "none", { .dampening_frac = 0.01 } },
+    { "quick", { .damp_mode = DAMP_QUICK } },
     { "importance", { .dampening_frac = 0.01, .scale_search = SCALES_IMPORTANCE } },
     { "fast", { .damp_mode = DAMP_QUICK, .scale_search = SCALES_IMPORTANCE } },
     { "feedback", { .dampening_frac = 0.01, .scale_search = SCALES_FEEDBACK } },

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "pipeline/predict.h"
+#include "quant/cross.h"
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -15,14 +16,18 @@ static int64_t longest(const struct dataset *d)
     return n;
 }
 
-/* Beside the weight itself: error and target of a solve, codes, parameters. */
-static int64_t solve_bytes(const struct job *j, const struct module_job *m)
+/* Beside the weight itself: codes, parameters, and what its solver takes, or the target that is made before it. */
+static int64_t module_bytes(const struct job *j, const struct module_job *m)
 {
     int64_t n = m->module->out * m->module->in, p = m->layout.param_rows * m->layout.param_cols;
     int64_t strips = j->needs_data ? 0 : stream_bytes(j, m);
     if (strips)
         return strips;
-    return m->solver->needs == NEED_GRAM ? 5 * n + 1024 * m->module->out + 5 * p : 5 * n + 5 * p;
+    int64_t clip = m->clip.n_grid ? n + clip_bytes(&m->layout) : 0;
+    if (m->solver->needs != NEED_GRAM)
+        return max64(5 * n, clip) + 5 * p;
+    int64_t target = m->solve.alpha > 0 ? cross_target_bytes(m->module->out, m->module->in) : 0;
+    return max64(max64(target, clip), n + 5 * p + solve_bytes(&m->solve, &m->layout));
 }
 
 static bool asymmetric(const struct job *j)
@@ -40,11 +45,19 @@ static int64_t tune_squares(const struct module_job *m)
     return (o->refit || o->sweeps) + (o->scale_search == SCALES_FEEDBACK) + (o->alpha > 0);
 }
 
-/* The same in matrices of floats: targets, what is kept of the best round, its error. */
-static int64_t tune_bytes(const struct module_job *m)
+/* What the choice of damping takes before there is a factor: every matrix of the group shows it some rows. */
+static int64_t damping_bytes(const struct job *j, int64_t i)
 {
-    int64_t n = m->module->out * m->module->in;
-    return m->solve.refit ? 9 * n : m->solve.sweeps ? 4 * n : 0;
+    const struct module *m = j->module[i].module;
+    int64_t rows = 0;
+    if (j->module[i].solve.damp_mode != DAMP_QUICK)
+        return 0;
+    while (i > 0 && j->module[i - 1].module->block == m->block)
+        i--;
+    for (; i < j->load.model.n_modules && j->module[i].module->block == m->block; i++)
+        if (j->module[i].scheme && j->module[i].module->group == m->group)
+            rows += damp_quick_rows(j->module[i].module->out);
+    return damp_quick_bytes(m->in, rows);
 }
 
 /* Registers' row of the widest input that verify rounds before a product. */
@@ -65,7 +78,7 @@ static void module_cost(const struct module_job *m, struct plan_cost *c)
 
 static bool needs_gram(const struct module_job *m)
 {
-    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance);
+    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid);
 }
 
 /* The first planned module of its input group stands for the group. */
@@ -86,11 +99,12 @@ static void group_costs(const struct job *j, struct plan_cost *c)
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
         const struct module_job *m = &j->module[i];
         if (m->scheme)
-            solve = max64(solve, solve_bytes(j, m));
+            solve = max64(solve, module_bytes(j, m));
         if (!needs_gram(m))
             continue;
         int64_t k = m->module->in, square = 4 * k * k;
-        int64_t squares = max64(m->solve.damp_mode == DAMP_AUTO ? 4 : 2, 2 + tune_squares(m));
+        int64_t given = m->solve.damp_mode == DAMP_FIXED ? 1 : 2; /* the Gram matrix, its first half */
+        int64_t squares = max64(m->solve.damp_mode == DAMP_AUTO ? 4 : 2, given + 1 + tune_squares(m));
         if (leads_group(j, i)) {
             c->gram += (double)c->tokens * (double)k * (double)k;
             c->factor += (double)k * (double)k * (double)k / 3;
@@ -99,8 +113,9 @@ static void group_costs(const struct job *j, struct plan_cost *c)
             together = m->module->block == block && j->mode != WALK_TRUE ? together + grown : grown;
             block = m->module->block;
         }
-        c->work = max64(c->work, max64(together, square * squares + solve_bytes(j, m) + tune_bytes(m) +
-                                                     (j->mode == WALK_TRUE ? 0 : together - square)));
+        int64_t others = j->mode == WALK_TRUE ? 0 : together - square;
+        c->work = max64(c->work, max64(together, square * squares + module_bytes(j, m) + others));
+        c->work = max64(c->work, square * given + damping_bytes(j, i) + others);
     }
     c->work = max64(c->work, solve);
 }

@@ -157,6 +157,8 @@ static void add_row(void *arg, int64_t r)
         a->to[r * k + a->f->order[j]] += a->from[r * k + j] * a->scale;
 }
 
+int64_t cross_target_bytes(int64_t rows, int64_t k) { return 4 * rows * (2 * k + BLOCK); }
+
 int cross_target(const struct cross *c, const struct factor *f, double alpha, float *w, int64_t rows,
                  struct err *e)
 {

@@ -22,4 +22,5 @@ void cross_release(struct cross *c);
  * |w0 X0^T - Q X^T|^2 is tr((w - Q) H (w - Q)^T) and a constant. Allocates two copies of w. */
 int cross_target(const struct cross *c, const struct factor *f, double alpha, float *w, int64_t rows,
                  struct err *e);
+int64_t cross_target_bytes(int64_t rows, int64_t k); /* that, exactly */
 #endif

@@ -46,10 +46,13 @@ void factor_release(struct factor *f);
 int damp_auto(const struct gram *g, enum actorder order, const float *const *w,
               const struct grid_layout *const *l, int n, double *frac, struct err *e);
 
-/* damp_quick - the same question, asked of every second column on half of the tokens: as many tokens a column as the whole
- * has, an eighth of the work; neighbours of the best fraction so far are tried until both are worse. */
+/* damp_quick - the same question, asked of every second (fourth, eighth) column, for less than a tenth of a solve; neighbours of
+ * the best fraction so far are tried until both are worse. Any fraction may come out. damp_quick_bytes: what it allocates
+ * at most, rows: the sum of damp_quick_rows over the matrices. */
 int damp_quick(const struct gram *g, enum actorder order, const float *const *w,
                const struct grid_layout *const *l, int n, double *frac, struct err *e);
+int64_t damp_quick_rows(int64_t rows);
+int64_t damp_quick_bytes(int64_t k, int64_t rows);
 
 struct solve_result {
     double loss;         /* tr(E H E^T) with H = 2/sequences * sum x x^T, undamped; 0 without a Gram matrix */
@@ -82,6 +85,9 @@ int tune_init(struct tune *t, const struct solve_options *o, const struct grid_l
 void tune_release(struct tune *t);
 int tune_solve(const struct solve_options *o, const struct tune *t, const struct factor *f,
                const struct gram *g, float *w, struct qtensor *q, struct solve_result *res, struct err *e);
+/* solve_bytes - what a solver that needs a Gram matrix, with all that o asks for around it, allocates at most beside w, q, the
+ * factor and the [k, k] of a tune. */
+int64_t solve_bytes(const struct solve_options *o, const struct grid_layout *l);
 /* weighted_error - tr(E H E^T), H = 2/sequences * (lower triangle of g->sum), float64; e: [rows, k]. */
 double weighted_error(const struct gram *g, const float *e, int64_t rows);
 #endif

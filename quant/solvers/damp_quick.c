@@ -1,25 +1,32 @@
-/* damp_quick.c - the choice of damping by held-out tokens for a sixteenth of the work of damp.c: solved on one half, scored
- * on the other, one way only. What damping a matrix needs follows from the
- * spectrum of H and from tokens per column. Every second column on half of the tokens has as many tokens a column as the
- * whole problem, and its factors cost an eighth. Its rounding errors are those of plain 4-bit channels on a few rows:
- * the choice hardly depends on the grid. Fractions are tried from 0.03 outwards until both neighbours are worse.
+/* damp_quick.c - the choice of damping by held-out tokens for a fraction of the work of damp.c: solved on one half, scored
+ * on the other, one way only, on every stride-th column. What damping a matrix needs follows from the spectrum of H and
+ * from tokens per column. Every second column on half of the tokens has as many tokens a column as the whole problem; every
+ * fourth or eighth has more of them, and needs less damping: by a factor of 2^0.45 for each doubling, between what flat and
+ * steep spectra ask for (docs/methods.md, "Quick damping"). Rounding errors are those of plain 4-bit channels on a few rows:
+ * the choice hardly depends on the grid. Fractions are tried from 0.03 outwards until both neighbours are worse; the
+ * answer is where the parabola through the best three losses has its minimum.
  *
- * Cost: 3 to 7 factorizations of (k/2)^3/3 and as many solves and scores of 64 rows a matrix. Memory: three matrices
- * of (k/2)^2. */
+ * Cost: 3 to 7 factorizations of (k/stride)^3/3 and as many solves and scores of 64 rows a matrix. */
 #include "base/mem.h"
 #include "kernels/kernels.h"
+#include "kernels/math.h"
 #include "quant/observer.h"
 #include "quant/solver.h"
 #include <math.h>
 #include <string.h>
 
 static const double fractions[] = { 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0 };
+static const double more = 1.3660402567543954; /* 2^0.45 */
 enum { FRACTIONS = sizeof fractions / sizeof fractions[0], START = 3, ROWS = 64 };
 
+/* At least 256 columns stay. */
+static int64_t stride_of(int64_t k) { return k < 1024 ? 2 : k < 2048 ? 4 : 8; }
+
 struct check {
-    struct gram half[2]; /* of every second column */
+    int64_t stride;
+    struct gram half[2]; /* of every stride-th column */
     struct qtensor q;
-    float *w, *solved, *error; /* [rows, k/2]: rows of all matrices one after the other */
+    float *w, *solved, *error; /* [rows, k/stride]: rows of all matrices one after the other */
     enum actorder order;
     double loss[FRACTIONS];
     bool tried[FRACTIONS];
@@ -28,14 +35,14 @@ struct check {
 struct take {
     const struct gram *g;
     float *first, *rest;
-    int64_t k;
+    int64_t k, stride;
 };
 
 static void take_row(void *arg, int64_t i)
 {
     const struct take *t = arg;
     for (int64_t j = 0; j <= i; j++) {
-        int64_t at = 2 * i * t->g->k + 2 * j;
+        int64_t at = t->stride * (i * t->g->k + j);
         t->first[i * t->k + j] = t->g->half[at];
         t->rest[i * t->k + j] = t->g->sum[at] - t->g->half[at];
     }
@@ -44,7 +51,7 @@ static void take_row(void *arg, int64_t i)
 static int check_init(struct check *c, const struct gram *g, const float *const *w,
                       const struct grid_layout *const *l, int n, struct err *e)
 {
-    int64_t k = (g->k + 1) / 2, rows = 0, at = 0;
+    int64_t k = (g->k + c->stride - 1) / c->stride, rows = 0, at = 0;
     struct quant_args a = {
         .num_bits = 4, .type = QUANT_INT, .symmetric = true, .strategy = STRATEGY_CHANNEL
     };
@@ -52,7 +59,7 @@ static int check_init(struct check *c, const struct gram *g, const float *const 
     const struct observer *o = observer_find("memoryless_minmax");
     struct observer_params p = { 0 };
     for (int i = 0; i < n; i++)
-        rows += l[i]->rows < ROWS ? l[i]->rows : ROWS;
+        rows += damp_quick_rows(l[i]->rows);
     a.scale_dtype = a.zp_dtype = -1;
     c->half[0] = (struct gram){ .k = k, .chunks = 1, .rows = g->half_rows, .sequences = 1 };
     c->half[1] = (struct gram){ .k = k, .chunks = 1, .rows = g->rows - g->half_rows, .sequences = 1 };
@@ -64,13 +71,13 @@ static int check_init(struct check *c, const struct gram *g, const float *const 
     if (!c->half[0].sum || !c->half[1].sum || !c->w || !c->solved || !c->error ||
         layout_init(&part, &a, rows, k, DT_F32, e) || qtensor_init(&c->q, &part, e))
         return -1;
-    struct take t = { g, c->half[0].sum, c->half[1].sum, k };
+    struct take t = { g, c->half[0].sum, c->half[1].sum, k, c->stride };
     k_parallel(k, take_row, &t);
     for (int i = 0; i < n; i++) {
-        int64_t some = l[i]->rows < ROWS ? l[i]->rows : ROWS;
+        int64_t some = damp_quick_rows(l[i]->rows);
         for (int64_t r = 0; r < some; r++, at++)
             for (int64_t j = 0; j < k; j++)
-                c->w[at * k + j] = w[i][r * l[i]->rows / some * l[i]->cols + 2 * j];
+                c->w[at * k + j] = w[i][r * l[i]->rows / some * l[i]->cols + c->stride * j];
     }
     return o->fit(&p, c->w, NULL, &c->q, e);
 }
@@ -99,6 +106,16 @@ static int try_fraction(struct check *c, int i, struct err *e)
     return 0;
 }
 
+/* The minimum of the parabola through the losses beside fraction `at`, fractions a half of a decade apart; at the ends of the
+ * list, or where a neighbour failed: that fraction. */
+static double between(const struct check *c, int at)
+{
+    if (at == 0 || at + 1 == FRACTIONS || !isfinite(c->loss[at - 1]) || !isfinite(c->loss[at + 1]))
+        return fractions[at];
+    double down = c->loss[at - 1], up = c->loss[at + 1], bend = down - 2 * c->loss[at] + up;
+    return bend > 0 ? fractions[at] * m_exp((down - up) / (2 * bend) * 1.1512925464970229) : fractions[at];
+}
+
 /* Downhill from START; of equals the larger fraction. */
 static int descend(struct check *c, double *frac, struct err *e)
 {
@@ -120,14 +137,25 @@ static int descend(struct check *c, double *frac, struct err *e)
     if (!isfinite(c->loss[at]))
         return err_set(e, ERR_INPUT, "no dampening from %g to %g can factor half of the calibration tokens",
                        fractions[0], fractions[FRACTIONS - 1]);
-    *frac = fractions[at];
+    *frac = between(c, at);
+    for (int64_t s = c->stride; s > 2; s /= 2)
+        *frac *= more;
     return 0;
 }
+
+/* Two Gram matrices, one factor, and E of a solve; three copies of the rows. */
+int64_t damp_quick_bytes(int64_t k, int64_t rows)
+{
+    int64_t s = stride_of(k), n = (k + s - 1) / s;
+    return 4 * (3 * n * n + 4 * rows * n) + rows * (n + 4 * 128);
+}
+
+int64_t damp_quick_rows(int64_t rows) { return rows < ROWS ? rows : ROWS; }
 
 int damp_quick(const struct gram *g, enum actorder order, const float *const *w,
                const struct grid_layout *const *l, int n, double *frac, struct err *e)
 {
-    struct check c = { .order = order };
+    struct check c = { .order = order, .stride = stride_of(g->k) };
     int rc = -1;
     if (!g->half || g->half_rows < 1 || g->rows - g->half_rows < 1) {
         *frac = 0.01; /* one sequence: nothing to hold back */

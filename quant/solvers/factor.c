@@ -61,9 +61,11 @@ static void fill_rows(void *arg, int64_t block)
     int64_t k = p->f->k, from = block * FILL, to = from + FILL < k ? from + FILL : k;
     for (int64_t j = 0; j < to; j++) {
         int64_t oj = order[j];
-        const float *across = p->sum + oj * k;
-        for (int64_t i = j < from ? from : j; i < to; i++)
-            p->f->r[i * k + j] = (order[i] > oj ? p->sum[order[i] * k + oj] : across[order[i]]) * p->scale;
+        for (int64_t i = j < from ? from : j; i < to; i++) {
+            int64_t oi = order[i], row = oi > oj ? oi : oj,
+                    column = oi + oj - row; /* no branch: a coin's toss */
+            p->f->r[i * k + j] = p->sum[row * k + column] * p->scale;
+        }
     }
     for (int64_t i = from; i < to; i++) {
         int64_t oi = order[i];

@@ -36,11 +36,13 @@ struct cell {
     float best_scale;
     int best_zero;
     float best, factor; /* least sum, and the factor it came with */
+    float last;         /* least sum of the last factor */
 };
 
 static void judge(struct cell *c, float scale, int zero, float factor)
 {
     float err = k_cell_error(&c->number, c->n, c->x, c->weight, scale, (float)zero);
+    c->last = err < c->last ? err : c->last;
     if (!(err < c->best))
         return;
     c->best = err;
@@ -53,6 +55,7 @@ static void try_factor(struct cell *c, float factor)
 {
     const struct grid_layout *l = &c->q->layout;
     float s = scale_store(c->grid, l, c->q->global_scale, c->scale * factor);
+    c->last = FLT_MAX;
     if (s == 0.0f)
         return;
     if (!c->q->zero) {
@@ -78,6 +81,9 @@ static float least_factor(int bits)
     return least[bits < 2 ? 2 : bits > 8 ? 8 : bits];
 }
 
+/* A range whose sum is this much above the best clips too much, and smaller ones clip more. */
+static const float enough = 1.5f;
+
 static void search_cell(struct cell *c)
 {
     const float *given = c->grid->factors;
@@ -87,7 +93,7 @@ static void search_cell(struct cell *c)
         return;
     enum { STEPS = 10 };
     float top = 1.05f, step = (top - least_factor(c->q->layout.args.num_bits)) / (float)STEPS;
-    for (int i = 0; i <= STEPS; i++)
+    for (int i = 0; i <= STEPS && !(i > 2 && c->last > enough * c->best); i++)
         try_factor(c, top - step * (float)i);
     float near = c->factor;
     for (int i = -2; i <= 2; i++)

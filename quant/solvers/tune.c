@@ -174,6 +174,37 @@ static void result_of(const struct gram *g, const struct best *b, const float *w
     res->weight_error = whole > 0 ? sqrt(k_dot64(n, error, error) / whole) : 0;
 }
 
+/* See what is allocated in: scales.c (a weight a column), feedback.c, refit.c, best_init, result_of and its loss. */
+static int64_t search_bytes(const struct solve_options *o, const struct grid_layout *l)
+{
+    int64_t weights = o->scale_search != SCALES_OBSERVER ? 4 * l->cols : 0;
+    if (o->scale_search != SCALES_FEEDBACK || !tune_feeds_back(l))
+        return weights;
+    return weights + 4 * l->rows * (l->cols + CHUNK_MAX) + 4 * CHUNK_MAX * (CHUNK_MAX + 1);
+}
+
+static int64_t refit_bytes(const struct grid_layout *l)
+{
+    if (l->param_cols == 1 && l->cols > CHUNK_MAX)
+        return 4 * l->rows * l->cols + (8 + 4 * CHUNK) * l->rows;
+    return 12 * l->rows * (l->cell_cols > CHUNK_MAX ? l->cell_cols : chunk_columns(l)) + 4 * l->rows;
+}
+
+int64_t solve_bytes(const struct solve_options *o, const struct grid_layout *l)
+{
+    int64_t n = l->rows * l->cols, kept = 0, then = gptq_bytes(l), searched = search_bytes(o, l);
+    if (o->refit || o->sweeps) {
+        int64_t result = 4 * n + (8 + 4 * CHUNK) * l->rows;
+        kept = 8 * n + 16 * l->rows;
+        then = then > result ? then : result;
+    }
+    if (o->refit) {
+        kept += 5 * n + 4 * l->param_rows * l->param_cols;
+        then = then > refit_bytes(l) ? then : refit_bytes(l);
+    }
+    return searched > kept + then ? searched : kept + then;
+}
+
 int tune_solve(const struct solve_options *o, const struct tune *t, const struct factor *f,
                const struct gram *g, float *w, struct qtensor *q, struct solve_result *res, struct err *e)
 {
