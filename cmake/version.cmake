@@ -1,7 +1,13 @@
-# The commit that a build was made from goes into base/version.c; "unknown" outside a checkout.
+# The commit that a build was made from goes into base/version.c: of the checkout that this tree is the top of; in a source archive
+# (git archive) the one that it was made from, which git writes into commit.txt; else "unknown". A checkout with changes that were
+# not committed has the commit that they stand on.
 set(QPIPE_COMMIT unknown)
+file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/commit.txt commit LIMIT_COUNT 1)
+if(commit MATCHES "^[0-9a-f]+$")
+    set(QPIPE_COMMIT ${commit})
+endif()
 find_package(Git QUIET)
-if(Git_FOUND)
+if(Git_FOUND AND EXISTS ${CMAKE_SOURCE_DIR}/.git) # an unpacked archive inside another checkout is not that one
     execute_process(COMMAND ${GIT_EXECUTABLE} -C ${CMAKE_SOURCE_DIR} rev-parse HEAD
         OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE rc)
     if(rc EQUAL 0)

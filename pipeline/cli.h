@@ -23,6 +23,8 @@ struct cli {
     char *text, *tokens, *field, *logits_out, *reference;
     int64_t samples, sequence_length;
     bool whole, no_special;
+    /* statements */
+    struct strs statement, bom;
     /* all */
     bool json, man;
     int resume;                /* enum resume */
@@ -68,6 +70,18 @@ int print_text(const struct buf *b, struct err *e);
     {                                                                               \
         .name = "variant", .type = OPT_STR, .at = CLI_AT(variant),                  \
         .doc = "Name of one of the recipe's `variants`; its values beat the vars'." \
+    }
+#define CLI_STATEMENTS                                                                                             \
+    {                                                                                                              \
+        .name = "statement",                                                                                       \
+        .type = OPT_STRS,                                                                                          \
+        .at = CLI_AT(statement),                                                                                   \
+        .doc =                                                                                                     \
+            "Writes OUTPUT.oms.json, .slsa.json or .test-result.json: oms, slsa, test-result; may be given again." \
+    },                                                                                                             \
+    {                                                                                                              \
+        .name = "bom", .type = OPT_STRS, .at = CLI_AT(bom),                                                        \
+        .doc = "Writes OUTPUT.cyclonedx.json: cyclonedx."                                                          \
     }
 #define CLI_RECIPE_ROWS                                                                 \
     { .name = "model",                                                                  \

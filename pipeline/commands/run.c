@@ -6,6 +6,7 @@
 #include "kernels/kernels.h"
 #include "pipeline/predict.h"
 #include "pipeline/run.h"
+#include "pipeline/statement.h"
 #include "pipeline/work.h"
 
 #include <string.h>
@@ -23,6 +24,7 @@ static const struct opt run_options[] = {
       .def = RESUME_AUTO,
       .words = resume_words,
       .doc = "What an earlier run has finished (OUTPUT.work): go on with it, insist on it, or forget it." },
+    CLI_STATEMENTS,
     CLI_JSON,
     { .name = NULL },
 };
@@ -62,15 +64,28 @@ static void say_notes(const struct job *j)
         log_say(LOG_INFO, "note: %s", j->notes.v[i]);
 }
 
+/* About what appeared under the output's name; a rejected one gets none. */
+static int attest(const struct cli *c, const struct job *j, const struct run_report *r, struct err *e)
+{
+    struct strs files = { 0 };
+    int rc = j->comm->rank || r->rejected || (!c->statement.n && !c->bom.n)
+                 ? 0
+                 : statements_write(r->output, &c->statement, &c->bom, &files, e);
+    strs_release(&files);
+    return rc;
+}
+
 static int execute(struct cli *c, struct job *j, struct err *e)
 {
     struct run_report r;
     struct buf text = { 0 };
     say_notes(j);
+    if (statements_check(&c->statement, &c->bom, e))
+        return -1;
     if (run_job(j, c->force, (enum resume)c->resume, &r, e))
         return -1;
-    int rc = 0;
-    if (j->comm->rank)
+    int rc = attest(c, j, &r, e);
+    if (rc || j->comm->rank)
         ; /* rank 0 speaks for all */
     else if (c->json) {
         struct jw w;
