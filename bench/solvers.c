@@ -1,6 +1,6 @@
 /* bench/solvers.c - CPU time of what GPTQModifier's presets do to one matrix, against plain GPTQ with its factorization.
  *   bench_solvers [rows] [cols] [bits] [repeats] [name]   CPU seconds of one thread (least of `repeats`) and ratios; a name:
- * that row alone. First the rate of products (512 x cols x cols) and what part of it plain GPTQ's solve reaches, counted
+ * that row alone, or `rates`. First the rate of products (512 x cols x cols) and what part of it plain GPTQ's solve reaches, counted
  * as rows cols^2 FLOP; the goal is 50 % on 4096 x 4096 and on 11008 x 4096. */
 #include "base/mem.h"
 #include "kernels/compute.h"
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
              gram_add(&g, 1, x + n / 2 * k, n / 2, k, &e) || gram_finish(&g, &e),
          &e);
     const char *only = argc > 5 ? argv[5] : NULL;
-    if (!only)
+    if (!only || !strcmp(only, "rates"))
         print_rates(&g, &a, x, w, copy, rows, repeats);
     double plain = 0;
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {

@@ -11,7 +11,7 @@
 #include "kernels/kernels.h"
 #include "kernels/math.h"
 #include "quant/observer.h"
-#include "quant/solver.h"
+#include "quant/solvers/solve.h"
 #include <math.h>
 #include <string.h>
 
@@ -143,11 +143,12 @@ static int descend(struct check *c, double *frac, struct err *e)
     return 0;
 }
 
-/* Two Gram matrices, one factor, and E of a solve; three copies of the rows. */
+/* Two Gram matrices and a factor; three copies of the rows, their codes and parameters; a solve. */
 int64_t damp_quick_bytes(int64_t k, int64_t rows)
 {
     int64_t s = stride_of(k), n = (k + s - 1) / s;
-    return 4 * (3 * n * n + 4 * rows * n) + rows * (n + 4 * 128);
+    struct grid_layout l = { .rows = rows, .cols = n, .param_rows = rows, .param_cols = 1 };
+    return 12 * n * n + 25 * n + 13 * rows * n + 5 * rows + gptq_bytes(&l);
 }
 
 int64_t damp_quick_rows(int64_t rows) { return rows < ROWS ? rows : ROWS; }

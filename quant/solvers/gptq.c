@@ -252,13 +252,12 @@ static int finish(const struct job *job, double weight_loss, struct solve_result
     return 0;
 }
 
-/* E [rows, k] and a block of targets [rows, 128] in float32, sums of rows, parameters side by side, T of a block; a block of
- * products and sums of rows of loss.c. */
+/* E [rows, k] and a block of targets [rows, 128] in float32, sums of rows, parameters side by side, T of a block. */
 int64_t gptq_bytes(const struct grid_layout *l)
 {
     int64_t panels = (l->rows + PANEL - 1) / PANEL, row = (int64_t)sizeof(struct row_sums);
     return 4 * l->rows * (l->cols + BLOCK) + row * l->rows + 8 * panels * PANEL * l->param_cols +
-           4 * BLOCK * (BLOCK + 3) + (4 * BLOCK + 8) * l->rows;
+           4 * BLOCK * (BLOCK + 3);
 }
 
 int gptq_solve_with(const struct solve_options *o, const struct factor *f, const struct gram *g, float *w,

@@ -13,6 +13,7 @@ struct row_sums {
 };
 void sum_rows(const struct row_sums *rows, int64_t n, struct row_sums *out);
 
+/* gptq_bytes - what it allocates at most, but for the losses that a result asks for. */
 int64_t gptq_bytes(const struct grid_layout *l);
 /* gptq_solve_with - gptq; grad: NULL, or [rows, k]: (Q - W) H comes there, damped as the factor is, for half of a product. */
 int gptq_solve_with(const struct solve_options *o, const struct factor *f, const struct gram *g, float *w,

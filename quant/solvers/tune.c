@@ -192,9 +192,10 @@ static int64_t refit_bytes(const struct grid_layout *l)
 
 int64_t solve_bytes(const struct solve_options *o, const struct grid_layout *l)
 {
-    int64_t n = l->rows * l->cols, kept = 0, then = gptq_bytes(l), searched = search_bytes(o, l);
+    int64_t n = l->rows * l->cols, kept = 0, loss = (8 + 4 * CHUNK) * l->rows;
+    int64_t then = gptq_bytes(l) + loss, searched = search_bytes(o, l);
     if (o->refit || o->sweeps) {
-        int64_t result = 4 * n + (8 + 4 * CHUNK) * l->rows;
+        int64_t result = 4 * n + loss;
         kept = 8 * n + 16 * l->rows;
         then = then > result ? then : result;
     }

@@ -323,14 +323,87 @@ static void the_presets_are_better_in_order(void **state)
     }
 }
 
+/* What the heap held at most above `from`, after a ballast that brought it to its peak so far. */
+static void *ballast(uint64_t *from)
+{
+    struct err e = { 0 };
+    void *p = mem_alloc(mem_use().peak - mem_use().now + 1, &e);
+    assert_non_null(p);
+    *from = mem_use().now;
+    return p;
+}
+
+static void solving_takes_what_it_says(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct quant_args a = args_of(c);
+        struct solve_options o[] = { { .block_size = 128 },
+                                     { .block_size = 128, .scale_search = SCALES_IMPORTANCE },
+                                     { .block_size = 128, .scale_search = SCALES_FEEDBACK },
+                                     { .block_size = 128, .sweeps = 2 },
+                                     best_options() };
+        struct bench b;
+        static float w[ROWS * COLS];
+        open_bench(&b, &a);
+        for (size_t i = 0; i < sizeof o / sizeof *o; i++) {
+            struct qtensor q;
+            struct solve_result res;
+            struct err e = { 0 };
+            uint64_t from;
+            memcpy(w, b.w, sizeof w);
+            fitted(&q, &a, w, ROWS, COLS, DT_F32);
+            void *weight = ballast(&from);
+            assert_int_equal(tune_solve(&o[i], &b.tune, &b.factor, &b.gram, w, &q, &res, &e), 0);
+            double took = (double)(mem_use().peak - from), said = (double)solve_bytes(&o[i], &q.layout);
+            if (took > said || took < 0.9 * said)
+                fail_msg("case %d, options %zu: took %g, said %g", c, i, took, said);
+            mem_free(weight);
+            qtensor_release(&q);
+        }
+        close_bench(&b);
+    }
+}
+
+static void quick_damping_takes_what_it_says(void **state)
+{
+    (void)state;
+    struct quant_args a = int_args(4, 1, STRATEGY_GROUP, 32);
+    struct gram g;
+    struct grid_layout l;
+    struct err e = { 0 };
+    float *x = inputs(15, 400, COLS), *w = numbers(9, ROWS * COLS, 0.1f);
+    const float *ws[] = { w, w, w };
+    const struct grid_layout *ls[] = { &l, &l, &l };
+    double frac;
+    uint64_t from;
+    assert_int_equal(layout_init(&l, &a, ROWS, COLS, DT_F32, &e), 0);
+    fill_gram(&g, x, 400, COLS, 4);
+    void *weight = ballast(&from);
+    assert_int_equal(damp_quick(&g, ACTORDER_STATIC, ws, ls, 3, &frac, &e), 0);
+    double took = (double)(mem_use().peak - from),
+           said = (double)damp_quick_bytes(COLS, 3 * damp_quick_rows(ROWS));
+    if (took > said || took < 0.9 * said)
+        fail_msg("took %g, said %g", took, said);
+    mem_free(weight);
+    gram_release(&g);
+    mem_free(x);
+    mem_free(w);
+}
+
 static void bits_do_not_depend_on_threads(void **state)
 {
     (void)state;
-    static const int widths[] = { 1, 2, 3, 7 };
-    static float w[4][ROWS * COLS];
-    static int8_t codes[4][ROWS * COLS];
+    static const struct {
+        const char *level;
+        int width;
+    } runs[] = { { "c", 1 },  { "avx2", 1 }, { "avx512", 2 }, { NULL, 1 },
+                 { NULL, 2 }, { NULL, 3 },   { NULL, 7 } };
+    enum { RUNS = sizeof runs / sizeof *runs };
+    static float w[RUNS][ROWS * COLS];
+    static int8_t codes[RUNS][ROWS * COLS];
     float *x = inputs(5, TOKENS, COLS), *x0 = inputs(6, TOKENS, COLS);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < RUNS; i++) {
         struct quant_args a = int_args(3, 0, STRATEGY_GROUP, 32);
         struct solve_options o = best_options();
         struct cross c;
@@ -338,7 +411,10 @@ static void bits_do_not_depend_on_threads(void **state)
         struct qtensor q;
         struct err e = { 0 };
         double frac = 0;
-        kernels_init(NULL, widths[i]);
+        if (!kernels_init(runs[i].level, runs[i].width)) {
+            print_message("skipped: level %s is not on this CPU\n", runs[i].level);
+            continue;
+        }
         open_bench(&b, &a);
         assert_int_equal(cross_init(&c, COLS, 2, &links_none, &e), 0);
         for (int k = 0; k < 2; k++)
@@ -508,6 +584,8 @@ int main(void)
         cmocka_unit_test(the_presets_are_better_in_order),
         cmocka_unit_test(the_asymmetric_target_solves_the_normal_equations),
         cmocka_unit_test(the_quick_damping_is_near_the_thorough_one),
+        cmocka_unit_test(solving_takes_what_it_says),
+        cmocka_unit_test(quick_damping_takes_what_it_says),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(every_grid_takes_every_option_and_its_decoded_values_are_its_codes),
         cmocka_unit_test(lack_of_memory_is_an_error_and_leaks_nothing),
