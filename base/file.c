@@ -246,22 +246,30 @@ int file_keep(struct out_file *f, struct err *e)
     return rc;
 }
 
+int file_rename(const char *from, const char *to, struct err *e)
+{
+    char *up = path_dir(to, e);
+    int rc = !up                                     ? -1
+             : file_op_refused() || rename(from, to) ? err_io(e, "rename", from)
+                                                     : path_sync_dir(up, e);
+    mem_free(up);
+    return rc;
+}
+
 int file_replace(const char *path, const void *p, size_t n, struct err *e)
 {
     int rc = -1;
     char *name = mem_printf(e, "%s.new-%ld", path, (long)getpid());
-    char *up = name ? path_dir(path, e) : NULL;
-    if (up)
+    if (name)
         unlink(name); /* of a process that had our number before us */
-    struct out_file *f = up ? file_create(name, e) : NULL;
+    struct out_file *f = name ? file_create(name, e) : NULL;
     if (f && file_put(f, p, n, e))
         file_abandon(f);
     else if (f && !file_finish(f, NULL, e)) {
-        rc = file_op_refused() || rename(name, path) ? err_io(e, "rename", name) : path_sync_dir(up, e);
+        rc = file_rename(name, path, e);
         if (rc)
             unlink(name);
     }
-    mem_free(up);
     mem_free(name);
     return rc;
 }

@@ -40,8 +40,11 @@ void file_abandon(struct out_file *f);                               /* close, u
 int file_sync(struct out_file *f, struct err *e);                    /* fsync of what was put so far */
 int file_keep(struct out_file *f,
               struct err *e); /* of a scratch file: close and free; it stays; NULL allowed */
-/* file_replace - path appears with these bytes, or keeps what it held: written beside it, fsynced, renamed. */
+/* file_replace - path appears with these bytes: written beside it, fsynced, renamed, the folder fsynced. After an error it holds
+ * these or what it held before, whole in either case. */
 int file_replace(const char *path, const void *p, size_t n, struct err *e);
+/* file_rename - the file `from` (fsynced already) is called `to` from now on, beside it or what stood there before. */
+int file_rename(const char *from, const char *to, struct err *e);
 
 /* A directory that appears under its name complete or not at all: written as `<path>.partial-<pid>` beside it,
  * fsynced, renamed. With `force` an existing one is swapped out and removed only after the new one is in place. */

@@ -7,7 +7,7 @@
 
 #define NONE_GIVEN                                                                      \
     .obs_maxshrink = (double)NAN, .obs_patience = (double)NAN, .obs_grid = (double)NAN, \
-    .obs_norm = (double)NAN, .obs_averaging = (double)NAN
+    .obs_norm = (double)NAN, .obs_averaging = (double)NAN, .obs_expand = (double)NAN
 #define FULL(bits, kind, sym, sdt, ...)                                                                   \
     {                                                                                                     \
         .num_bits = bits, .type = kind, .symmetric = sym, .scale_dtype = sdt, .zp_dtype = -1, NONE_GIVEN, \

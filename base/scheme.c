@@ -19,7 +19,8 @@ void quant_args_default(struct quant_args *a)
     a->symmetric = true;
     a->strategy = STRATEGY_TENSOR;
     a->scale_dtype = a->zp_dtype = -1;
-    a->obs_maxshrink = a->obs_patience = a->obs_grid = a->obs_norm = a->obs_averaging = (double)NAN;
+    a->obs_maxshrink = a->obs_patience = a->obs_grid = a->obs_norm = a->obs_averaging = a->obs_expand =
+        (double)NAN;
 }
 
 const struct preset *preset_find(const char *name)
@@ -47,6 +48,7 @@ static void observer_kwargs(const struct quant_args *a, struct jw *w)
         const char *name;
         double v;
     } rows[] = { { "averaging_constant", a->obs_averaging },
+                 { "expand", a->obs_expand },
                  { "grid", a->obs_grid },
                  { "maxshrink", a->obs_maxshrink },
                  { "norm", a->obs_norm },

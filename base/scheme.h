@@ -40,8 +40,8 @@ struct quant_args {
     int scale_dtype;     /* enum dtype, or -1: null */
     int zp_dtype;        /* enum dtype, or -1: null */
     char observer[32];   /* "" = null */
-    double obs_maxshrink, obs_patience, obs_grid, obs_norm,
-        obs_averaging; /* observer_kwargs; NAN = not given */
+    double obs_maxshrink, obs_patience, obs_grid, obs_norm, obs_averaging,
+        obs_expand; /* observer_kwargs; NAN = not given */
 };
 void quant_args_default(struct quant_args *a);
 

@@ -67,6 +67,8 @@ static void *beat(void *arg)
         double ms = last ? 1 : 1000 * beats.interval / 4;
         struct timespec t = { 0, (long)(1e6 * (ms < 100 ? ms : 100)) };
         going = false;
+        if (watch_over())
+            beats.door->abort(ERR_RESUME);
         for (int k = 0; k < beats.n; k++) {
             struct neighbour *b = &beats.of[k];
             if (!b->broken)

@@ -138,7 +138,10 @@ static int ask_all(const struct comm *c, struct verdict *v, struct err *e)
 static void adopt(struct err *e, const struct err *theirs, int rank)
 {
     char what[sizeof e->what];
-    snprintf(what, sizeof what, "rank %d: %.*s", rank, (int)sizeof what - 24, theirs->what);
+    if (strncmp(theirs->what, "rank ", 5) == 0) /* agreed on before: it names who found it */
+        snprintf(what, sizeof what, "%s", theirs->what);
+    else
+        snprintf(what, sizeof what, "rank %d: %.*s", rank, (int)sizeof what - 24, theirs->what);
     *e = *theirs;
     memcpy(e->what, what, sizeof what);
     e->at.file = e->at.line ? e->file : NULL; /* their pointer is of their process */
@@ -160,7 +163,7 @@ int comm_agree(const struct comm *c, int rc, struct err *e)
         }
     } else
         v.failed = rc ? 0 : -1;
-    agreed = v.failed >= 0 || v.interrupted;
+    agreed = (v.failed >= 0 || v.interrupted) && c->size == comm_world()->size;
     if (v.failed < 0)
         return v.interrupted
                    ? err_set(e, ERR_RESUME, "interrupted by signal %d; run it again to go on", v.interrupted)

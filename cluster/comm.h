@@ -60,7 +60,7 @@ int comm_share(const struct comm *c, void *rows, size_t row_bytes, int64_t n, co
 /* comm_agree - rc of all ranks: 0 when all are 0; else -1 everywhere, and e holds the error of the lowest rank that failed
  * (on that rank its own; on the others a copy that names the rank). A signal that any rank got is ERR_RESUME everywhere. */
 int comm_agree(const struct comm *c, int rc, struct err *e) QP_MUST_CHECK;
-bool comm_agreed(void); /* a comm_agree of this process has failed: the other ranks know of it, and end too */
+bool comm_agreed(void); /* the last comm_agree of all ranks failed: the others know of it, and end too */
 /* comm_sub - ranks first..first+n-1 as a communicator of their own, which borrows c; rank -1 in *out for those outside. */
 struct comm comm_sub(const struct comm *c, int first, int n);
 #endif

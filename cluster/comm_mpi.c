@@ -197,8 +197,9 @@ static void mpi_close(struct comm *c)
         log_err(&e);
         comm_abort(c, ERR_RESUME);
     }
-    watch_last(mpi.deadline, "MPI_Finalize", ERR_RESUME);
+    watch_last(mpi.deadline, "goodbyes", ERR_RESUME);
     beats_stop();
+    watch_last(mpi.deadline, "MPI_Finalize", ERR_RESUME);
     mpi.door->close();
     watch_stop();
 }

@@ -28,8 +28,8 @@ struct journal {
     struct buf identity;
     char token[OWNER_MAX];
     struct out_file *file;
-    struct buf waiting; /* encoded, not written yet */
-    int64_t n_waiting;
+    struct buf waiting;         /* encoded, not written yet */
+    int64_t n_waiting, n_noted; /* of them for people */
     uint64_t chain;
     double last, took; /* the last commit: when, seconds */
     int64_t kill_at, written, safe;
@@ -353,6 +353,14 @@ int journal_put(struct journal *j, const char *key, const void *value, size_t n,
     return 0;
 }
 
+int journal_note(struct journal *j, const char *key, const void *value, size_t n, struct err *e)
+{
+    if (journal_put(j, key, value, n, e))
+        return -1;
+    j->n_noted++;
+    return 0;
+}
+
 /* For tests: the process dies behind its n-th record, as if the power had gone. */
 static void die_here(const struct journal *j)
 {
@@ -374,9 +382,9 @@ int journal_commit(struct journal *j, int (*sync)(void *arg, struct err *e), voi
         return err_while(e, "writing the journal in %s", j->dir);
     }
     j->waiting.len = 0;
-    j->written += j->n_waiting;
+    j->written += j->n_waiting - j->n_noted;
     j->safe += j->n_waiting;
-    j->n_waiting = 0;
+    j->n_waiting = j->n_noted = 0;
     j->last = clock_seconds();
     j->took = j->last - start;
     die_here(j);

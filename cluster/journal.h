@@ -36,6 +36,9 @@ struct journal_options {
 struct journal *journal_open(const struct journal_options *o, struct err *e);
 /* journal_put - one record; it is safe only after journal_commit. The last record of a key counts. */
 int journal_put(struct journal *j, const char *key, const void *value, size_t n, struct err *e);
+/* journal_note - a record for people (how far, what went wrong): no work depends on it, and what counts records does not count
+ * it. */
+int journal_note(struct journal *j, const char *key, const void *value, size_t n, struct err *e);
 /* journal_commit - fsync of this rank's file, after `sync` (NULL: nothing else is spoken of) has made safe what the records
  * point to. ERR_RESUME when another process owns the job now. Nothing put since the last one: does nothing. */
 int journal_commit(struct journal *j, int (*sync)(void *arg, struct err *e), void *arg, struct err *e);

@@ -27,9 +27,9 @@ static void describe(struct mpi_seen *out)
     for (char *p = text; *p; p++) /* MPICH's says "MPICH Version:<tab>4.0.2<newline>..." */
         *p = *p == '\t' ? ' ' : *p;
     text[strcspn(text, "\n,")] = '\0';
-    snprintf(out->library, sizeof out->library, "%s", text);
+    snprintf(out->library, sizeof out->library, "%.127s", text);
     MPI_Get_processor_name(host, &n);
-    snprintf(out->host, sizeof out->host, "%s", host);
+    snprintf(out->host, sizeof out->host, "%.127s", host);
 }
 
 static int door_open(struct mpi_seen *out, char *why, size_t n_why)

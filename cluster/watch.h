@@ -1,6 +1,7 @@
 /* watch.h - the watchdog of one rank: a thread that calls no MPI and ends the process when nothing was heard for longer than
- * the deadline. An MPI call can block for good, and MPI_Abort too, when a rank is stopped or a link is cut: so the end is
- * write(2) of one line and _exit(ERR_RESUME), and it happens beside whatever hangs.
+ * the deadline. It says one line. Then the thread of signs of life has two seconds for MPI_Abort: launchers take that as the
+ * end of the whole job, where they may wait for the other hosts after a mere exit. But MPI_Abort, like any MPI call, can
+ * block for good when a rank is stopped or a link is cut: then it is _exit(ERR_RESUME), beside whatever hangs.
  *
  * Time in which this process was stopped itself (SIGSTOP, a suspended job) counts for nobody's silence. */
 #ifndef QP_CLUSTER_WATCH_H
@@ -18,6 +19,7 @@ int watch_start(int rank, double seconds, const char *doing, struct err *e) QP_M
 /* watch_peers - from now on each of these ranks must be heard at least every `seconds`. */
 void watch_peers(const int *peer, int n, double seconds);
 void watch_heard(int k); /* peer[k] is alive */
+bool watch_over(void);   /* the watchdog has given up: who can ends the job by MPI_Abort(ERR_RESUME) now */
 /* watch_last - from now on nobody needs to be heard, but the process must come to watch_stop, or end, within `seconds`. */
 void watch_last(double seconds, const char *doing, int status);
 void watch_stop(void);

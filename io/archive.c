@@ -6,15 +6,14 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "io/archive_names.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <string.h>
 
-/* Bombs: more content than RATIO times the bytes read is refused, once there is more than FREE of it. Deflate can reach
- * 1032; plain text stays below 100. */
-enum { COUNT_LIMIT = 1000000, NAME_LIMIT = 4096, RATIO = 500, FREE = 16 << 20, PIECE = 1 << 16 };
+enum { PIECE = 1 << 16 };
 
 typedef int each_fn(void *arg, const struct archive_entry_info *info, const char *p, size_t n, struct err *e);
 
@@ -77,45 +76,6 @@ static int library_error(const struct walk *w, const char *name, struct err *e)
                    name ? name : "", name ? "'" : "", why ? why : "can not be read");
 }
 
-/* -- what may stand in an archive -- */
-
-static bool has_dotdot(const char *name)
-{
-    for (const char *p = name; p; p = strchr(p, '/')) {
-        p += *p == '/';
-        if (p[0] == '.' && p[1] == '.' && (!p[2] || p[2] == '/'))
-            return true;
-    }
-    return false;
-}
-
-static const char *name_fault(const char *name)
-{
-    if (!*name)
-        return "has an empty name";
-    if (strlen(name) > NAME_LIMIT)
-        return "has a name of more than 4096 bytes";
-    if (*name == '/')
-        return "has an absolute name";
-    if (has_dotdot(name))
-        return "has '..' in its name";
-    return NULL;
-}
-
-static const char *type_fault(struct archive_entry *entry)
-{
-    if (archive_entry_hardlink(entry))
-        return "is a hard link";
-    switch (archive_entry_filetype(entry)) {
-    case AE_IFREG:
-    case AE_IFDIR: return NULL;
-    case AE_IFLNK: return "is a symbolic link";
-    case AE_IFCHR:
-    case AE_IFBLK: return "is a device";
-    default: return "is neither a file nor a folder";
-    }
-}
-
 /* Never NULL without an error: libarchive gives NULL for names that the locale can not spell. */
 static const char *name_of(const struct walk *w, struct archive_entry *entry, struct err *e)
 {
@@ -137,10 +97,10 @@ static int check_size(const struct walk *w, const char *name, uint64_t more, str
                        "%s: entry '%s': found more than %llu bytes of content, expected at most that",
                        w->path, name, (unsigned long long)w->limit);
     int64_t in = w->a ? archive_filter_bytes(w->a, -1) : 0;
-    if (w->a && total > FREE && total / RATIO > (uint64_t)(in > 0 ? in : 1))
+    if (w->a && total > ARCHIVE_FREE && total / ARCHIVE_RATIO > (uint64_t)(in > 0 ? in : 1))
         return err_set(e, ERR_LIMIT,
                        "%s: entry '%s': %llu bytes came out of %lld, more than %d times as many", w->path,
-                       name, (unsigned long long)total, (long long)in, RATIO);
+                       name, (unsigned long long)total, (long long)in, ARCHIVE_RATIO);
     return 0;
 }
 
@@ -179,7 +139,7 @@ static int visit(struct walk *w, struct archive_entry *entry, struct err *e)
     const char *name = name_of(w, entry, e), *fault;
     if (!name)
         return -1;
-    if ((fault = name_fault(name)) || (fault = type_fault(entry)))
+    if ((fault = archive_name_fault(name)) || (fault = archive_type_fault(entry)))
         return err_set(e, ERR_INPUT, "%s: entry %lld '%s' %s, which is refused", w->path, (long long)w->index,
                        name, fault);
     if (archive_entry_filetype(entry) == AE_IFDIR)
@@ -206,9 +166,9 @@ static int walk_entries(struct walk *w, struct err *e)
             continue;
         if (k < ARCHIVE_WARN)
             return library_error(w, NULL, e);
-        if (w->index >= COUNT_LIMIT)
+        if (w->index >= ARCHIVE_COUNT_LIMIT)
             return err_set(e, ERR_LIMIT, "%s: found more than %d entries, expected at most that", w->path,
-                           COUNT_LIMIT);
+                           ARCHIVE_COUNT_LIMIT);
         rc = visit(w, entry, e);
     }
     return rc;

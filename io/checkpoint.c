@@ -113,13 +113,10 @@ static int open_tensors(struct checkpoint *c, struct err *e)
 int checkpoint_open(const char *dir, struct checkpoint *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
-    if (!path_is_dir(dir)) {
-        err_set(e, ERR_INPUT, "%s: %s", dir,
-                path_exists(dir) ? "found a file, expected a folder" : "no such folder");
-        return err_hint(e, "give the folder that holds config.json and the safetensors files");
-    }
-    out->dir = mem_strdup(dir, e);
-    if (!out->dir || read_config(out, e) || open_tensors(out, e)) {
+    if (folder_open(dir, &out->folder, e))
+        return -1;
+    out->dir = out->folder.dir;
+    if (read_config(out, e) || open_tensors(out, e)) {
         checkpoint_close(out);
         return err_while(e, "opening checkpoint %s", dir);
     }
@@ -134,7 +131,7 @@ void checkpoint_close(struct checkpoint *c)
         c->stored.close(c->stored.self);
     strs_release(&c->shards);
     json_free(c->config);
-    mem_free(c->dir);
+    folder_close(&c->folder);
     memset(c, 0, sizeof *c);
 }
 

@@ -6,11 +6,13 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/tensor.h"
+#include "io/folder.h"
 #include <stdbool.h>
 
 struct container;
 struct checkpoint {
-    char *dir;
+    struct folder folder;
+    const char *dir;             /* folder.dir: where its files lie */
     struct json *config;         /* config.json, parsed; NULL when the folder has none */
     struct strs shards;          /* file names, sorted */
     struct tensor_source stored; /* tensors as the files hold them */
@@ -21,6 +23,7 @@ struct checkpoint {
 };
 /* checkpoint_open - ERR_INPUT (not a folder with safetensors, lying header, index that names absent files, the same
  * tensor twice, unknown quant_method: ERR_UNBUILT with its name), ERR_IO, ERR_NOMEM. */
+/* dir may be an archive (folder.h). */
 int checkpoint_open(const char *dir, struct checkpoint *out, struct err *e);
 void checkpoint_close(struct checkpoint *c); /* { 0 } is allowed */
 /* Which shard holds a stored tensor, and where its bytes lie: for the manifest. NULL: no such tensor. */

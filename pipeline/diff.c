@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "io/folder.h"
 #include "pipeline/manifest.h"
 
 #include <string.h>
@@ -219,19 +220,28 @@ static int compare_all(const char *a, const char *b, const struct json *ma, cons
     return find_lies(a, "A", ma, d, e) || find_lies(b, "B", mb, d, e) ? -1 : 0;
 }
 
-int diff_outputs(const char *a, const char *b, struct diff *out, struct err *e)
+static int diff_folders(const char *a, const char *b, struct diff *out, struct err *e)
 {
     struct err why = { 0 };
     bool in_a = false, in_b = false;
-    memset(out, 0, sizeof *out);
     struct json *ma = manifest_of(a, &in_a, &why), *mb = why.code ? NULL : manifest_of(b, &in_b, &why);
     int rc = why.code ? -1 : compare_all(a, b, ma, mb, out, &why);
     json_free(ma);
     json_free(mb);
+    if (rc && e)
+        *e = why;
+    return rc;
+}
+
+int diff_outputs(const char *a, const char *b, struct diff *out, struct err *e)
+{
+    struct folder x = { 0 }, y = { 0 };
+    memset(out, 0, sizeof *out);
+    int rc = folder_open(a, &x, e) || folder_open(b, &y, e) || diff_folders(x.dir, y.dir, out, e) ? -1 : 0;
+    folder_close(&x);
+    folder_close(&y);
     if (!rc)
         return 0;
-    if (e)
-        *e = why;
     diff_release(out);
     return err_while(e, "comparing %s with %s", a, b);
 }

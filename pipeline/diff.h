@@ -36,7 +36,7 @@ struct diff {
     int64_t tensors, tensors_differ, files, files_differ;
     struct strs lies; /* "A: FILE is not what its manifest says" */
 };
-/* diff_outputs - a, b: folders. ERR_INPUT when one can not be read at all. */
+/* diff_outputs - a, b: folders, or archives of such. ERR_INPUT when one can not be read at all. */
 int diff_outputs(const char *a, const char *b, struct diff *out, struct err *e);
 void diff_release(struct diff *d);
 bool diff_equal(const struct diff *d);

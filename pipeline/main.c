@@ -136,9 +136,10 @@ static int dispatch(int argc, char **argv, struct err *e)
 static int end_of_ranks(const struct err *e)
 {
     enum err_code status = e->code;
+    struct err mine = *e;
     if (!comm_agreed()) {
-        fprintf(stderr, "rank %d: ", job.rank);
-        log_err(e);
+        snprintf(mine.what, sizeof mine.what, "rank %d: %.*s", job.rank, (int)sizeof mine.what - 24, e->what);
+        log_err(&mine);
         comm_abort(&job, ERR_RESUME);
     }
     if (job.rank == 0)

@@ -124,6 +124,8 @@ static void module(const struct job *j, const struct module_job *m, struct jw *w
     jw_kstr(w, "grid", m->grid->name);
     jw_kstr(w, "solver", m->solver->name);
     jw_kstr(w, "observer", m->observer->name);
+    if (m->clip.n_grid)
+        jw_kbool(w, "clip", true); /* ranges are AWQ's clip search's */
     if (smooth_changes(j, m->module))
         jw_kbool(w, "smoothed", true); /* errors are those of the scaled weights */
     jw_kreal(w, "weight_error", r->solve.weight_error);

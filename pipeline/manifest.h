@@ -23,6 +23,11 @@ int remeasure(const char *dir, const char *model, const char *text, const struct
  * inputs and numbers too (with text all of them);
  * files that the manifest does not know are wrong, too (except signatures: *.sig). */
 int recheck_dir(const char *dir, const char *model, const char *text, struct recheck *out, struct err *e);
+/* recheck_inputs - the source checkpoint against predicate.inputs: all of it, or, with modules, the files without weights and
+ * the tensors of those modules. recheck_recipe - the resolved recipe in dir against predicate.recipe. */
+int recheck_inputs(const char *model, const struct json *inputs, const struct strs *modules,
+                   struct recheck *r, struct err *e);
+int recheck_recipe(const char *dir, const struct json *recorded, struct recheck *r, struct err *e);
 /* recheck_wrong - one more line. */
 int recheck_wrong(struct recheck *r, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
 void recheck_release(struct recheck *r);

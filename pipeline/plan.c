@@ -23,10 +23,11 @@ static int64_t module_bytes(const struct job *j, const struct module_job *m)
     int64_t strips = j->needs_data ? 0 : stream_bytes(j, m);
     if (strips)
         return strips;
+    int64_t clip = m->clip.n_grid ? n + clip_bytes(&m->layout) : 0;
     if (m->solver->needs != NEED_GRAM)
-        return 5 * n + 5 * p;
+        return max64(5 * n, clip) + 5 * p;
     int64_t target = m->solve.alpha > 0 ? cross_target_bytes(m->module->out, m->module->in) : 0;
-    return max64(target, n + 5 * p + solve_bytes(&m->solve, &m->layout));
+    return max64(max64(target, clip), n + 5 * p + solve_bytes(&m->solve, &m->layout));
 }
 
 static bool asymmetric(const struct job *j)
@@ -77,7 +78,7 @@ static void module_cost(const struct module_job *m, struct plan_cost *c)
 
 static bool needs_gram(const struct module_job *m)
 {
-    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance);
+    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid);
 }
 
 /* The first planned module of its input group stands for the group. */

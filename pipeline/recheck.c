@@ -73,40 +73,87 @@ static int check_strangers(const char *dir, const struct strs *known, struct rec
     return rc;
 }
 
+static int check_tensor(const struct tensor_source *t, const struct json *row, const char *what,
+                        struct recheck *r, struct err *e)
+{
+    const char *name = NULL, *sha = NULL;
+    char hex[HASH_HEX];
+    struct tensor_view v;
+    if (json_want_str(row, MANIFEST_NAME, "name", &name, e) ||
+        json_want_str(row, MANIFEST_NAME, "sha256", &sha, e))
+        return -1;
+    r->tensors++;
+    if (!t->find(t->self, name))
+        return recheck_wrong(r, e, "%s tensor %s: is not there", what, name);
+    if (t->view(t->self, name, &v, e) || hash_bytes(v.data, (size_t)view_bytes(&v), hex, e))
+        return -1;
+    return strcmp(hex, sha)
+               ? recheck_wrong(r, e, "%s tensor %s: found sha256 %s, expected %s", what, name, hex, sha)
+               : 0;
+}
+
 static int check_tensors(const struct tensor_source *t, const struct json *list, const char *what,
                          struct recheck *r, struct err *e)
 {
-    for (size_t i = 0; i < json_len(list); i++) {
-        const struct json *row = json_item(list, i);
-        const char *name = NULL, *sha = NULL;
-        char hex[HASH_HEX];
-        struct tensor_view v;
-        if (json_want_str(row, MANIFEST_NAME, "name", &name, e) ||
-            json_want_str(row, MANIFEST_NAME, "sha256", &sha, e))
+    for (size_t i = 0; i < json_len(list); i++)
+        if (check_tensor(t, json_item(list, i), what, r, e))
             return -1;
-        r->tensors++;
-        if (!t->find(t->self, name)) {
-            if (recheck_wrong(r, e, "%s tensor %s: is not there", what, name))
-                return -1;
-            continue;
-        }
-        if (t->view(t->self, name, &v, e) || hash_bytes(v.data, (size_t)view_bytes(&v), hex, e))
-            return -1;
-        if (strcmp(hex, sha) &&
-            recheck_wrong(r, e, "%s tensor %s: found sha256 %s, expected %s", what, name, hex, sha))
-            return -1;
-    }
     if (t->count != (int64_t)json_len(list))
         return recheck_wrong(r, e, "%s: found %lld tensors, expected %zu", what, (long long)t->count,
                              json_len(list));
     return 0;
 }
 
-static int check_inputs(const char *model, const struct json *inputs, struct recheck *r, struct err *e)
+/* A tensor of one of the modules: "MODULE.weight", "MODULE.bias". */
+static bool of_modules(const struct strs *modules, const char *tensor)
+{
+    for (size_t i = 0; i < modules->n; i++) {
+        size_t n = strlen(modules->v[i]);
+        if (!strncmp(tensor, modules->v[i], n) && tensor[n] == '.' && !strchr(tensor + n + 1, '.'))
+            return true;
+    }
+    return false;
+}
+
+/* A family whose modules are not called as their tensors are is checked whole. */
+static bool all_listed(const struct strs *modules, const struct json *tensors)
+{
+    size_t listed = 0;
+    for (size_t i = 0; i < json_len(tensors); i++) {
+        const char *name = json_str(json_get(json_item(tensors, i), "name"), NULL);
+        listed += name && str_ends(name, ".weight") && of_modules(modules, name);
+    }
+    return listed == modules->n;
+}
+
+/* Of these modules alone: files that hold no weights, and their tensors. */
+static int check_some_inputs(const char *model, const struct json *inputs, const struct strs *modules,
+                             struct recheck *r, struct err *e)
+{
+    struct checkpoint c = { 0 };
+    const struct json *list = json_get(inputs, "tensors");
+    int rc = checkpoint_open(model, &c, e);
+    for (size_t i = 0; !rc && i < json_len(list); i++) {
+        const char *name = NULL;
+        rc = json_want_str(json_item(list, i), MANIFEST_NAME, "name", &name, e);
+        if (!rc && of_modules(modules, name))
+            rc = check_tensor(&c.stored, json_item(list, i), "input", r, e);
+    }
+    checkpoint_close(&c);
+    return rc;
+}
+
+static int check_inputs(const char *model, const struct json *inputs, const struct strs *modules,
+                        struct recheck *r, struct err *e)
 {
     struct checkpoint c = { 0 };
     const struct json *files = json_get(inputs, "files");
+    if (modules && !all_listed(modules, json_get(inputs, "tensors")))
+        modules = NULL;
     for (size_t i = 0; i < json_len(files); i++) {
+        const char *file = json_str(json_get(json_item(files, i), "name"), NULL);
+        if (modules && file && (str_ends(file, ".safetensors") || str_ends(file, ".index.json")))
+            continue;
         const char *name = NULL, *sha = NULL;
         if (json_want_str(json_item(files, i), MANIFEST_NAME, "name", &name, e) ||
             json_want_str(json_item(files, i), MANIFEST_NAME, "sha256", &sha, e) ||
@@ -114,10 +161,23 @@ static int check_inputs(const char *model, const struct json *inputs, struct rec
             return -1;
         r->inputs++;
     }
+    if (modules)
+        return check_some_inputs(model, inputs, modules, r, e);
     if (checkpoint_open(model, &c, e))
         return -1;
     int rc = check_tensors(&c.stored, json_get(inputs, "tensors"), "input", r, e);
     checkpoint_close(&c);
+    return rc;
+}
+
+int recheck_inputs(const char *model, const struct json *inputs, const struct strs *modules,
+                   struct recheck *r, struct err *e)
+{
+    struct folder f;
+    if (folder_open(model, &f, e))
+        return -1;
+    int rc = check_inputs(f.dir, inputs, modules, r, e);
+    folder_close(&f);
     return rc;
 }
 
@@ -130,7 +190,7 @@ static int json_text(const struct json *j, struct buf *out, struct err *e)
 }
 
 /* The resolved recipe beside the manifest says the same as the manifest. */
-static int check_recipe(const char *dir, const struct json *recorded, struct recheck *r, struct err *e)
+int recheck_recipe(const char *dir, const struct json *recorded, struct recheck *r, struct err *e)
 {
     struct recipe recipe;
     struct buf ours = { 0 }, theirs = { 0 };
@@ -171,23 +231,27 @@ static int check_all(const char *dir, const char *model, const char *text, const
     struct checkpoint c = { 0 };
     if (rc || r->wrong.n) /* a changed file says enough; its tensors may not even parse */
         return rc;
-    rc = check_recipe(dir, json_get(p, "recipe"), r, e) || checkpoint_open(dir, &c, e) ? -1 : 0;
+    rc = recheck_recipe(dir, json_get(p, "recipe"), r, e) || checkpoint_open(dir, &c, e) ? -1 : 0;
     if (!rc)
         rc = check_tensors(&c.stored, outputs, "output", r, e);
     checkpoint_close(&c);
     if (!rc && model)
-        rc = check_inputs(model, inputs, r, e);
+        rc = recheck_inputs(model, inputs, NULL, r, e);
     return !rc && model && !r->wrong.n ? remeasure(dir, model, text, m, r, e) : rc;
 }
 
-int recheck_dir(const char *dir, const char *model, const char *text, struct recheck *out, struct err *e)
+int recheck_dir(const char *where, const char *model, const char *text, struct recheck *out, struct err *e)
 {
+    struct folder f;
     memset(out, 0, sizeof *out);
-    char *path = path_join(dir, MANIFEST_NAME, e);
+    if (folder_open(where, &f, e))
+        return -1;
+    char *path = path_join(f.dir, MANIFEST_NAME, e);
     struct json *m = path ? json_read(path, JSON_BIG_LIMIT, e) : NULL;
-    int rc = m ? check_all(dir, model, text, m, path, out, e) : -1;
+    int rc = m ? check_all(f.dir, model, text, m, path, out, e) : -1;
     json_free(m);
     mem_free(path);
+    folder_close(&f);
     if (rc)
         recheck_release(out);
     return rc;

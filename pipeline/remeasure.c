@@ -164,8 +164,8 @@ int remeasure(const char *dir, const char *model, const char *text, const struct
     if (!rc && recorded)
         rc = weight_errors(&p.base, &p.q, p.wanted, p.metric, e);
     if (!rc && recorded)
-        rc =
-            text ? compare_text(&p, model, text, manifest, r, e) : compare_modules(&p, recorded, false, r, e);
+        rc = text ? compare_text(&p, p.base_files.dir, text, manifest, r, e)
+                  : compare_modules(&p, recorded, false, r, e);
     else if (!rc && text)
         rc = recheck_wrong(r, e, "the manifest records no verification");
     close_pair(&p);

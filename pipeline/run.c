@@ -11,6 +11,7 @@
 #include "kernels/math.h"
 #include "pipeline/manifest.h"
 #include "pipeline/work.h"
+#include "stages/archive.h"
 
 #include <limits.h>
 #include <math.h>
@@ -120,7 +121,9 @@ static int begin(struct job *j, bool force, enum resume resume, struct work *w, 
         err_set(e, ERR_INPUT, "%s: no output is named", j->recipe->path);
         return err_hint(e, "give --output DIR, or `output:` in the recipe");
     }
-    return use_math(j, e) || (force && may_replace(j, e)) ? -1 : work_open(j, force, resume, w, e);
+    return use_math(j, e) || archive_refuse(j, force, e) || (force && may_replace(j, e))
+               ? -1
+               : work_open(j, force, resume, w, e);
 }
 
 /* A finished output that misses a threshold must not be found under the name that a release would take. An older rejected
@@ -147,8 +150,14 @@ static int publish(struct job *j, struct work *w, struct run_report *out, struct
     if (!out->output || work_published(w, e) ||
         (out->rejected && path_exists(out->output) && path_remove_tree(out->output, e)))
         return -1;
+    struct archived a = { 0 };
+    if (!out->rejected && archive_make(j, dir_path(d), &a, e))
+        return -1;
     w->out = NULL;
-    return out->rejected ? dir_publish_as(d, out->output, e) : dir_publish(d, e);
+    if (!(out->rejected ? dir_publish_as(d, out->output, e) : dir_publish(d, e)))
+        return archive_publish(j, &a, e);
+    archive_abandon(&a);
+    return -1;
 }
 
 int run_job(struct job *j, bool force, enum resume resume, struct run_report *out, struct err *e)
@@ -236,6 +245,8 @@ int run_text(const struct job *j, const struct run_report *r, struct buf *out, s
     int rc = buf_printf(out, e, "\n  output                %s\n", r->output);
     if (r->already)
         return rc || buf_str(out, "  complete              by an earlier run of the same job\n", e) ? -1 : 0;
+    if (!rc && j->save->archive && !r->rejected)
+        rc = buf_printf(out, e, "  archive               %s\n", j->save->archive);
     rc = rc || buf_printf(out, e, "  modules               %zu quantized of %lld\n", j->n_quantized,
                           (long long)j->load.model.n_modules);
     rc = rc || buf_printf(out, e, "  tensors               %s before, %s after (with all files)\n",
@@ -268,6 +279,8 @@ void run_json(const struct job *j, const struct run_report *r, struct jw *w)
         jw_end_object(w);
         return;
     }
+    if (j->save->archive && !r->rejected)
+        jw_kstr(w, "archive", j->save->archive);
     jw_kint(w, "modules_quantized", (int64_t)j->n_quantized);
     jw_kint(w, "bytes_in", (int64_t)r->bytes_in);
     jw_kint(w, "bytes_out", (int64_t)r->bytes_out);

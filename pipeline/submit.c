@@ -57,25 +57,59 @@ static int read_time(const char *what, const char *text, int64_t *out, struct er
     return err_hint(e, "with its unit: 60 is an hour to one scheduler and a minute to another");
 }
 
-static int read_links(const struct cli *c, struct submission *s, double with_margin, struct err *e)
+static double all_flop(const struct demand *d) { return d->walk + d->verify; }
+
+/* Jobs that a chain needs, each with `limit` seconds for work. A job walks again through what is finished (`forward` for all of
+ * it), goes on from there (`walk`), and verifies in one piece. 0: no number of jobs is enough. */
+static int64_t count_links(double limit, double forward, double walk, double verify)
+{
+    double done = 0;
+    for (int64_t n = 1; n <= MOST_LINKS; n++) {
+        double left = limit - done * forward;
+        if (left >= (1 - done) * walk + verify)
+            return n;
+        double gain = left / walk;
+        if (gain < 0.005 || (done >= 1 && left < verify))
+            return 0;
+        done = done + gain < 1 ? done + gain : 1;
+    }
+    return MOST_LINKS + 1;
+}
+
+static int chain_by_plan(const struct cli *c, struct submission *s, const struct demand *d, struct err *e)
+{
+    struct batch_job *j = &s->job;
+    double flops = (double)(j->nodes * j->ranks_a_node * j->threads) * c->batch.rate * 1e9,
+           files = (double)d->bytes / FILE_RATE, m = c->batch.margin;
+    double limit = (double)(j->seconds - j->warn - START_SECONDS), forward = m * (d->forward / flops + files),
+           verify = m * d->verify / flops;
+    int64_t n = count_links(limit, forward, m * (d->walk / flops + files), verify);
+    if (n && n <= MOST_LINKS) {
+        j->links = n > 1 ? n + 1 : 1; /* what was begun when a job was stopped is done again */
+        return 0;
+    }
+    if (n)
+        err_set(e, ERR_LIMIT, "--time: the work is more than %d jobs of %lld s", MOST_LINKS,
+                (long long)j->seconds);
+    else
+        err_set(
+            e, ERR_LIMIT,
+            "--time: no chain of jobs of %lld s can end: %.0f s are left for work, walking again through what is finished "
+            "takes up to %.0f, verifying %.0f",
+            (long long)j->seconds, limit > 0 ? limit : 0, forward, verify);
+    return err_hint(
+        e, "give more time or cores, or the --rate of that machine; --chain N asks for N jobs all the same");
+}
+
+static int read_links(const struct cli *c, struct submission *s, const struct demand *d, struct err *e)
 {
     struct batch_job *j = &s->job;
     const char *text = c->batch.chain;
     j->links = 1;
-    if (!strcmp(text, "auto")) {
-        double each = (double)(j->seconds - j->warn - START_SECONDS);
-        if (!j->seconds || with_margin <= (double)(j->seconds - j->warn))
-            return 0;
-        if (each < 1)
-            each = 1;
-        double n = ceil(with_margin / each) + 1; /* what a job had begun when it was stopped is done again */
-        if (n <= MOST_LINKS) {
-            j->links = (int64_t)n;
-            return 0;
-        }
-        err_set(e, ERR_LIMIT, "--time: %.0f jobs would be needed, expected at most %d", n, MOST_LINKS);
-        return err_hint(e, "give more time, cores, or a higher --rate when bench/run has measured one");
-    }
+    if (!strcmp(text, "auto"))
+        return !c->batch.time || s->seconds * c->batch.margin <= (double)(j->seconds - j->warn)
+                   ? 0
+                   : chain_by_plan(c, s, d, e);
     if (num_int(text, &j->links) && j->links >= 1 && j->links <= MOST_LINKS)
         return 0;
     return err_set(e, ERR_INPUT, "--chain: found '%.40s', expected auto or a number in [1, %d]", text,
@@ -86,7 +120,7 @@ static const struct demand *largest(const struct submission *s)
 {
     const struct demand *d = s->demand;
     for (size_t i = 1; i < s->job.n_tasks; i++)
-        d = s->demand[i].flop > d->flop ? s->demand + i : d;
+        d = all_flop(s->demand + i) > all_flop(d) ? s->demand + i : d;
     return d;
 }
 
@@ -95,7 +129,7 @@ static int time_limit(const struct cli *c, struct submission *s, struct err *e)
     struct batch_job *j = &s->job;
     const struct demand *d = largest(s);
     double cores = (double)(j->nodes * j->ranks_a_node * j->threads);
-    s->seconds = d->flop / (cores * c->batch.rate * 1e9) + (double)d->bytes / FILE_RATE + START_SECONDS;
+    s->seconds = all_flop(d) / (cores * c->batch.rate * 1e9) + (double)d->bytes / FILE_RATE + START_SECONDS;
     double with_margin = s->seconds * c->batch.margin;
     if (c->batch.time && read_time("time", c->batch.time, &j->seconds, e))
         return -1;
@@ -114,7 +148,7 @@ static int time_limit(const struct cli *c, struct submission *s, struct err *e)
     if (!j->seconds && c->batch.warn)
         return err_set(e, ERR_INPUT, "--warn: the scheduler '%s' has no time limit to warn of",
                        s->kind->name);
-    return read_links(c, s, with_margin, e);
+    return read_links(c, s, d, e);
 }
 
 static int resources(const struct cli *c, struct submission *s, struct err *e)
@@ -170,7 +204,7 @@ static int about_tasks(struct submission *s, struct err *e)
     for (size_t i = 0; i < n && i < SHOWN; i++)
         if (say(s,
                 mem_printf(e, "%s -> %s: %.3g FLOP", s->demand[i].label, path_base(s->demand[i].output),
-                           s->demand[i].flop),
+                           all_flop(s->demand + i)),
                 e))
             return -1;
     return n > SHOWN ? say(s, mem_printf(e, "and %zu more", n - SHOWN), e) : 0;
@@ -192,12 +226,13 @@ static int about(const struct cli *c, struct submission *s, struct err *e)
                 "time   = margin x (FLOP / (cores x rate) + bytes of files / (%d MB/s) + start), largest task",
                 FILE_RATE / 1000000),
             e);
-    rc = rc ||
-         say(s,
-             mem_printf(e, "       = %g x (%.3g / (%lld x %g GFLOP/s) + %s / (%d MB/s) + %d s) = %.0f s",
-                        c->batch.margin, d->flop, cores, c->batch.rate, num_human_bytes((double)d->bytes, a),
-                        FILE_RATE / 1000000, START_SECONDS, s->seconds * c->batch.margin),
-             e);
+    rc =
+        rc || say(s,
+                  mem_printf(e, "       = %g x (%.3g / (%lld x %g GFLOP/s) + %s / (%d MB/s) + %d s) = %.0f s",
+                             c->batch.margin, all_flop(d), cores, c->batch.rate,
+                             num_human_bytes((double)d->bytes, a), FILE_RATE / 1000000, START_SECONDS,
+                             s->seconds * c->batch.margin),
+                  e);
     if (!rc && j->seconds)
         rc = say(s,
                  mem_printf(e, "limit  = %lld s%s, asked to stop %lld s before it; %lld job%s",

@@ -60,7 +60,9 @@ static int measure(const struct cli *c, const struct recipe *r, struct demand *d
     if (check_output(c, r, e) || job_plan(r, c->allow_unmatched, &j, e))
         return -1;
     plan_cost(&j, &cost);
-    d->flop = cost.forward + cost.gram + cost.factor + cost.solve + verify_flop(&j, &cost);
+    d->forward = cost.forward;
+    d->walk = cost.forward + cost.gram + cost.factor + cost.solve;
+    d->verify = verify_flop(&j, &cost);
     d->bytes = cost.bytes_in + cost.bytes_out + (cost.verify ? cost.bytes_in + cost.bytes_out : 0);
     d->peak = cost.peak;
     job_release(&j);

@@ -160,7 +160,7 @@ static int open_all(struct job *j, bool force, enum resume resume, struct work *
                : 0;
 }
 
-/* What stands under the output's name already may be this very job's, which died behind its last step. */
+/* What stands under the output's name already: nothing that matters, this job's own work, or an error. */
 static int look_at_output(const struct job *j, bool force, struct work *w, struct err *e)
 {
     if (force || !path_exists(j->recipe->output))
@@ -178,15 +178,14 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
     w->dir = work_name(j->recipe->output, ".work", e);
     if (!w->dir)
         return -1;
-    if (comm_agree(j->comm, j->comm->rank ? 0 : look_at_output(j, force, w, e), e) ||
-        comm_bcast(j->comm, &w->finished, sizeof w->finished, 0, e)) {
+    int rc = j->comm->rank ? 0 : look_at_output(j, force, w, e);
+    if (comm_agree(j->comm, rc, e) || comm_bcast(j->comm, &w->finished, sizeof w->finished, 0, e)) {
         mem_free(w->dir);
         return -1;
     }
     if (w->finished)
         return 0;
     bool had = path_exists(w->dir);
-    int rc = 0;
     if (resume == RESUME_REQUIRED && !had) {
         rc = err_set(e, ERR_INPUT, "%s: no such folder: nothing that was finished is there to go on from",
                      w->dir);
@@ -205,11 +204,20 @@ int work_open(struct job *j, bool force, enum resume resume, struct work *w, str
     return -1;
 }
 
+/* Is something finished on disk, as the next run would find it? */
+static bool kept(const struct work *w)
+{
+    struct journal *j = journal_look(w->dir, NULL);
+    bool yes = j && progress_kept(j);
+    journal_close(j);
+    return yes;
+}
+
 /* Nothing that is worth to go on from: no record is safe, or the input is at fault, and not in comparison with what an
  * earlier run has found. */
 static bool worthless(const struct work *w, const struct err *e)
 {
-    if (!w->journal || !journal_committed(w->journal) || !progress_kept(w->journal))
+    if (!w->journal || !kept(w))
         return true;
     return !journal_resumed(w->journal) && e &&
            (e->code == ERR_INPUT || e->code == ERR_LIMIT || e->code == ERR_UNBUILT);
@@ -222,8 +230,6 @@ void work_close(struct job *j, struct work *w, bool published, struct err *e)
     bool first = !j->comm->rank;
     if (!published && mine && j->saver && !unit_commit(j, NULL))
         progress_error(w->journal, e);
-    if (w->journal && j->comm->size > 1)
-        (void)journal_refresh(w->journal, NULL); /* others may have finished something */
     if (w->journal && !mine && !published && lost.code == ERR_RESUME && e)
         *e = lost; /* that is why a file was not there, or a name taken */
     dir_abandon(w->out);

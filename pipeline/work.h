@@ -16,8 +16,9 @@ struct work {
 /* work_refuse_existing - ERR_INPUT when something stands under the output's name and may not be replaced; not where a work
  * folder stands beside it: work_open knows more then. */
 int work_refuse_existing(const char *output, bool force, struct err *e);
-/* All ranks of a job call these. work_open - takes the output's work folder, new or left by an earlier run; j->units and j->saver are set. force: an existing
- * output is replaced at the end. ERR_INPUT when the output exists, or what was left is another job's. */
+/* All ranks of a job call these two. work_open - takes the output's work folder, new or left by an earlier run; j->units and
+ * j->saver are set. force: an existing output is replaced at the end. ERR_INPUT when the output exists, or what was left is
+ * another job's. */
 int work_open(struct job *j, bool force, enum resume resume, struct work *w, struct err *e);
 /* work_published - to be called before the output takes its name: a run that dies in between is known as such. ERR_RESUME when
  * another process owns the job. */

@@ -72,12 +72,14 @@ static int read_params(const struct act_observer_kind *k, const struct quant_arg
     o->patience = 5;
     o->grid = 100;
     o->norm = 2.4;
+    o->expand = 1;
     return param(k, "averaging_constant", k->memory == KEEP_AVERAGE, a->obs_averaging, 0, 1, &o->averaging,
                  e) ||
                    param(k, "maxshrink", s, a->obs_maxshrink, 0, 1, &o->maxshrink, e) ||
                    param(k, "patience", s, a->obs_patience, 0, 1e6, &o->patience, e) ||
                    param(k, "grid", s, a->obs_grid, 1e-3, 1e6, &o->grid, e) ||
-                   param(k, "norm", s, a->obs_norm, 1e-3, POWER_MAX, &o->norm, e)
+                   param(k, "norm", s, a->obs_norm, 1e-3, POWER_MAX, &o->norm, e) ||
+                   param(k, "expand", s, a->obs_expand, 1, 100, &o->expand, e)
                ? -1
                : 0;
 }
@@ -169,9 +171,12 @@ static double error_of(struct trial *t)
 static void search(const struct act_observer *o, struct trial *t, float *min, float *max)
 {
     const struct quant_args *a = o->args;
-    float lo = *min, hi = *max, best = FLT_MAX;
+    float lo = dtype_round(o->dtype, *min * (float)o->expand),
+          hi = dtype_round(o->dtype, *max * (float)o->expand), best = FLT_MAX;
     int64_t steps = (int64_t)(o->maxshrink * o->grid), idle = 0;
     t->norm = o->norm;
+    *min = lo;
+    *max = hi;
     t->fake.number = a->type == QUANT_INT ? K_FAKE_INT : a->num_bits == 8 ? K_FAKE_E4M3_NUMBER : K_FAKE_E2M1;
     activation_range(a, &t->fake.least, &t->fake.most);
     for (int64_t i = 0; i < steps; i++) {

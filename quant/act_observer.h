@@ -22,7 +22,7 @@ struct act_observer {
     int64_t n; /* ranges: 1, or heads (columns are cut in so many parts) */
     int64_t sequences;
     float *seen; /* [sequences, 2, n]: least and greatest values of each; least above greatest: not seen */
-    double averaging, maxshrink, patience, grid, norm;
+    double averaging, maxshrink, patience, grid, norm, expand;
 };
 /* act_observer_check - ERR_INPUT: no observer of activations by that name, or a parameter that it has not; ERR_UNBUILT. */
 int act_observer_check(const struct quant_args *a, struct err *e);

@@ -17,12 +17,15 @@
         name, OPT_REAL, AT(field), def, min, max, NULL, NULL, doc, 0, 0, NULL \
     }
 
+#define EXPAND(def) REAL("expand", expand, def, 1, 100, "Where the search begins: so many times the range.")
+
 static const struct opt minmax_options[] = { { 0 } };
 static const struct opt mse_options[] = {
     REAL("maxshrink", maxshrink, 0.20, 0, 1, "Largest part of the range that the search gives up."),
     REAL("patience", patience, 5, 0, 1e6, "Candidates in a row that may improve no cell of the tensor."),
     REAL("grid", grid, 100, 1e-3, 1e6, "Candidates for each whole range: steps of 1/grid."),
     REAL("norm", norm, 2.4, 1e-3, POWER_MAX, "Power of the differences that are summed."),
+    EXPAND(1),
     { 0 },
 };
 /* 1.8 times the range down to 0.8 times, in 112 steps. */
@@ -32,7 +35,7 @@ static const struct opt expanded_options[] = {
     REAL("patience", patience, 1000, 0, 1e6, "Candidates in a row that may improve no cell of the tensor."),
     REAL("grid", grid, 200, 1e-3, 1e6, "Candidates for each whole range: steps of 1/grid."),
     REAL("norm", norm, 2.4, 1e-3, POWER_MAX, "Power of the differences that are summed."),
-    REAL("expand", expand, 1.8, 1.8, 1.8, "Where the search begins: so many times the range."),
+    EXPAND(1.8),
     { 0 },
 };
 static const struct opt imatrix_options[] = {
@@ -41,6 +44,7 @@ static const struct opt imatrix_options[] = {
          "Candidates in a row that may improve no cell of the tensor; 0: all are tried."),
     REAL("grid", grid, 20, 1e-3, 1e6, "Candidates for each whole range: steps of 1/grid."),
     REAL("norm", norm, 3.0, 1e-3, POWER_MAX, "Power of the differences that are summed."),
+    EXPAND(1),
     { 0 },
 };
 
@@ -92,7 +96,9 @@ static int normalise(const float *importance, int64_t cols, float **out, struct 
 static int fit_imatrix(const struct observer_params *p, const float *w, const float *importance,
                        struct qtensor *q, struct err *e)
 {
-    struct search s = { .grid = p->grid, .norm = p->norm, .patience = (int64_t)p->patience };
+    struct search s = {
+        .grid = p->grid, .norm = p->norm, .expand = p->expand, .patience = (int64_t)p->patience
+    };
     int64_t shrink = (int64_t)(p->maxshrink * p->grid);
     enum strategy how = q->layout.args.strategy;
     float *weight = NULL;
@@ -117,9 +123,12 @@ static const struct observer imatrix_mse = {
     "imatrix_mse", "the shrunken range with the least error, columns weighted by E[x^2]", imatrix_options, 1,
     fit_imatrix
 };
+static const struct observer nvfp4_expanded_imatrix = { "nvfp4_expanded_imatrix",
+                                                        "imatrix_mse from 1.8 times the range on, for NVFP4",
+                                                        expanded_options, 1, fit_imatrix };
 
-const struct observer *const observers[] = { &memoryless_minmax, &memoryless_mse, &nvfp4_expanded_mse,
-                                             &imatrix_mse, NULL };
+const struct observer *const observers[] = { &memoryless_minmax, &memoryless_mse,         &nvfp4_expanded_mse,
+                                             &imatrix_mse,       &nvfp4_expanded_imatrix, NULL };
 
 /* Words of the peer that mean the same on weights. averages: it has `averaging_constant`, of which one observation
  * makes no use. */
@@ -148,19 +157,10 @@ const struct observer *observer_find(const char *name)
 
 int observer_by_cell(const struct observer *o) { return o->fit == fit_minmax; }
 
-const char *observer_unbuilt(const char *name)
-{
-    return strcmp(name, "nvfp4_expanded_imatrix") == 0
-               ? "(its global scale needs the importance of all matrices that share it at once) is not built yet"
-               : NULL;
-}
-
 static int unknown_observer(const char *name, struct err *e)
 {
-    const char *why = observer_unbuilt(name), *words[16];
+    const char *words[16];
     size_t n = 0;
-    if (why)
-        return err_set(e, ERR_UNBUILT, "observer '%s' %s", name, why);
     for (int i = 0; observers[i]; i++)
         words[n++] = observers[i]->name;
     for (int i = 0; i < ALIASES; i++)
@@ -207,6 +207,7 @@ int observer_resolve(const struct quant_args *a, const struct observer **o, stru
         { "grid", a->obs_grid },
         { "norm", a->obs_norm },
         { "averaging_constant", a->obs_averaging },
+        { "expand", a->obs_expand },
     };
     struct observer_params made = { .averaging_constant = 0.01, .expand = 1 };
     const struct observer *found = observer_find(name);

@@ -22,8 +22,6 @@ const struct observer *observer_find(
 /* observer_by_cell - a cell's range depends on its own values alone: rows may be fitted strip by strip. A search has one
  * patience for the whole matrix. */
 int observer_by_cell(const struct observer *o);
-/* observer_unbuilt - a name that the peer knows and this version does not do on weights yet; NULL: unknown word. */
-const char *observer_unbuilt(const char *name);
 /* observer_resolve - the observer of args->observer ("": memoryless_minmax) and its parameters: defaults, then the
  * ones given (args->obs_*, NAN = default). ERR_INPUT names a parameter that the observer has not. */
 int observer_resolve(const struct quant_args *a, const struct observer **o, struct observer_params *p,

@@ -46,6 +46,9 @@ struct awq_options {
     char *offload_device;
     bool grouped_values;
     int search; /* enum awq_search_word */
+    bool clip;
+    int64_t clip_grid;
+    double clip_shrink;
 };
 struct smoothquant_options {
     const struct node *mappings, *ignore;
@@ -69,6 +72,7 @@ struct save_options {
     int format;         /* index into a words list of container names: "compressed-tensors" */
     int64_t shard_size; /* bytes; 5 GB */
     bool copy_files;
+    char *archive; /* a file beside the output, or NULL */
 };
 
 /* What a runtime will do with the checkpoint: checks at plan time, nothing in the weights (serve.c). */

@@ -145,6 +145,8 @@ int specs_check(const struct stage_spec *spec, const void *options, const struct
         return err_at(e, ERR_INPUT, n ? n->at : at,
                       "n_grid: found %lld with duo_scaling, expected an integer in [3, 10000] points",
                       (long long)o->n_grid);
+    if (spec == &spec_awq && !o->clip && (o->clip_grid != 20 || o->clip_shrink < 0.5 || o->clip_shrink > 0.5))
+        return err_at(e, ERR_INPUT, at, "clip_grid and clip_shrink mean nothing without clip: true");
     return 0;
 }
 

@@ -109,15 +109,12 @@ struct kwarg_struct {
         .name = n, .type = OPT_REAL, .at = AT(f), .def = (double)NAN, .min = lo, .max = hi, .doc = t \
     }
 #define AVERAGE NUM("averaging_constant", averaging, 0, 1, "Weight of the newest batch.")
-#define SEARCH(widest)                                                                   \
-    NUM("maxshrink", maxshrink, 0, 1, "How far the range shrinks."),                     \
-        NUM("patience", patience, 0, 1e9, "Idle steps before the search ends."),         \
-        NUM("grid", grid, 1, 1e6, "Steps of the whole range."),                          \
-        NUM("norm", norm, 0.1, 100, "Power of the error."),                              \
-    {                                                                                    \
-        .name = "expand", .type = OPT_REAL, .at = AT(expand), .def = widest, .max = 100, \
-        .flags = OPT_PEER_ONLY, .doc = "Start beyond the range."                         \
-    }
+#define SEARCH                                                                   \
+    NUM("maxshrink", maxshrink, 0, 1, "How far the range shrinks."),             \
+        NUM("patience", patience, 0, 1e9, "Idle steps before the search ends."), \
+        NUM("grid", grid, 1, 1e6, "Steps of the whole range."),                  \
+        NUM("norm", norm, 0.1, 100, "Power of the error."),                      \
+        NUM("expand", expand, 1, 100, "Where the search begins: so many times the range.")
 #define STRICT                                                                        \
     {                                                                                 \
         .name = "strict", .type = OPT_BOOL, .at = AT(strict), .flags = OPT_PEER_ONLY, \
@@ -125,11 +122,9 @@ struct kwarg_struct {
     }
 static const struct opt kw_none[] = { { .name = NULL } };
 static const struct opt kw_average[] = { AVERAGE, { .name = NULL } };
-static const struct opt kw_search[] = { SEARCH(1), { .name = NULL } };
-static const struct opt kw_search_average[] = { SEARCH(1), AVERAGE, { .name = NULL } };
-static const struct opt kw_imatrix[] = { SEARCH(1), STRICT, { .name = NULL } };
-static const struct opt kw_wide[] = { SEARCH(1.8), { .name = NULL } };
-static const struct opt kw_wide_imatrix[] = { SEARCH(1.8), STRICT, { .name = NULL } };
+static const struct opt kw_search[] = { SEARCH, { .name = NULL } };
+static const struct opt kw_search_average[] = { SEARCH, AVERAGE, { .name = NULL } };
+static const struct opt kw_imatrix[] = { SEARCH, STRICT, { .name = NULL } };
 #undef S
 struct known_observer {
     const char *name;
@@ -142,9 +137,9 @@ static const struct known_observer known[] = {
     { "memoryless_mse", kw_search },
     { "mse", kw_search_average },
     { "imatrix_mse", kw_imatrix },
-    { "nvfp4_expanded_mse", kw_wide },
-    { "fouroversix", kw_wide },
-    { "nvfp4_expanded_imatrix", kw_wide_imatrix },
+    { "nvfp4_expanded_mse", kw_search },
+    { "fouroversix", kw_search },
+    { "nvfp4_expanded_imatrix", kw_imatrix },
 };
 enum { N_KNOWN = sizeof known / sizeof *known };
 
@@ -195,7 +190,8 @@ int quant_observer_check(const struct quant_args *a, struct src_pos at, struct e
                   { "patience", a->obs_patience },
                   { "grid", a->obs_grid },
                   { "norm", a->obs_norm },
-                  { "averaging_constant", a->obs_averaging } };
+                  { "averaging_constant", a->obs_averaging },
+                  { "expand", a->obs_expand } };
     const struct known_observer *o = a->observer[0] ? find_observer(a->observer, at, e) : NULL;
     if (a->observer[0] && !o)
         return -1;
@@ -249,7 +245,7 @@ static int read_kwargs(const struct node *n, enum args_role role, struct quant_a
     const struct known_observer *o = find_observer(name, n->at, e);
     if (!o || opt_defaults(o->kwargs, &k, e))
         return -1;
-    k.maxshrink = k.patience = k.grid = k.norm = k.averaging = (double)NAN;
+    k.maxshrink = k.patience = k.grid = k.norm = k.averaging = k.expand = (double)NAN;
     char who[64];
     snprintf(who, sizeof who, "observer %s", o->name);
     if (quant_keys_known(o->kwargs, n, who, e) || opt_assign_map(o->kwargs, NULL, &k, n, who, NULL, NULL, e))
@@ -259,6 +255,7 @@ static int read_kwargs(const struct node *n, enum args_role role, struct quant_a
     a->obs_grid = k.grid;
     a->obs_norm = k.norm;
     a->obs_averaging = k.averaging;
+    a->obs_expand = k.expand;
     return 0;
 }
 

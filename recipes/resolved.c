@@ -145,6 +145,7 @@ static void args(struct yaml_out *y, int depth, const char *which, const struct 
         const char *name;
         double v;
     } kw[] = { { "averaging_constant", a->obs_averaging },
+               { "expand", a->obs_expand },
                { "grid", a->obs_grid },
                { "maxshrink", a->obs_maxshrink },
                { "norm", a->obs_norm },

@@ -191,6 +191,11 @@ static const struct opt save_table[] = {
       .unit = "bytes",
       .doc = "A file is begun anew when it would grow beyond." },
     BOOL("copy_files", copy_files, 1, "Copy tokenizer and other small files of the source."),
+    { .name = "archive",
+      .type = OPT_PATH,
+      .at = offsetof(struct S, archive),
+      .doc =
+          "Also writes the output as one file: .tar, .tar.gz, .tar.xz or .tar.zst, with equal bytes for equal outputs." },
     END,
 };
 #undef S

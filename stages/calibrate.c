@@ -21,7 +21,7 @@ int dataset_of(const struct job *j, const struct dataset_options *o, struct data
     struct tokenizer *t = NULL;
     struct err why = { 0 };
     /* Token ids need no tokenizer: its absence is only an error when text has to be read. */
-    t = tokenizer_open(j->recipe->model, &why);
+    t = tokenizer_open(j->load.checkpoint.dir, &why);
     if (!t && why.code == ERR_NOMEM)
         return err_nomem(e);
     int rc = dataset_load(o, t, j->load.model.vocab, out, e);

@@ -131,7 +131,8 @@ static int64_t count_blocks(const struct job *j)
     bool head = false;
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
         head = head || (j->module[i].scheme && j->module[i].module->block == j->load.model.n_blocks);
-    return j->load.model.n_blocks + head;
+    int64_t n = j->load.model.n_blocks + head;
+    return j->walk_end > 0 && j->walk_end < n ? j->walk_end : n;
 }
 
 static int walk_blocks(struct pass *p, struct walker *w, struct err *e)

@@ -153,18 +153,20 @@ static float largest(const float *w, int64_t n, float most)
     return -lo > most ? -lo : most;
 }
 
-/* A search decides how far a matrix reaches: the peer's global scale comes from the ranges that it found. */
-static int searched_absmax(const struct job *j, const struct module_job *m, const float *there, float *most,
-                           struct err *e)
+/* A search decides how far a matrix reaches: the peer's global scale comes from the ranges that it found. Matrices that are
+ * joined read one input, so that its importance is that of all of them. */
+static int searched_absmax(const struct job *j, const struct module_job *m, const float *there,
+                           const float *importance, float *most, struct err *e)
 {
-    const struct tensor_source *t = &j->load.checkpoint.tensors;
+    const struct tensor_source *t = job_tensors(j);
     struct qtensor q = { 0 };
     float *w = there ? NULL : mem_big((size_t)(m->module->out * m->module->in), sizeof *w, e);
     int rc = there || w ? 0 : -1;
     if (!rc && !there)
         rc = t->read_f32(t->self, m->module->tensor, 0, m->module->out, w, e);
     if (!rc && !(rc = qtensor_init(&q, &m->layout, e))) {
-        rc = m->observer->fit(&m->observer_params, there ? there : w, NULL, &q, e);
+        rc = m->observer->fit(&m->observer_params, there ? there : w,
+                              m->observer->needs_importance ? importance : NULL, &q, e);
         *most = q.range_max > *most ? q.range_max : *most;
         qtensor_release(&q);
     }
@@ -173,21 +175,21 @@ static int searched_absmax(const struct job *j, const struct module_job *m, cons
 }
 
 /* The weights of m: in memory where the walk has them, else on disk. */
-static int absmax_of(const struct job *j, const struct module_job *m, const struct walk_group *g, float *most,
-                     struct err *e)
+static int absmax_of(const struct job *j, const struct module_job *m, const struct walk_group *g,
+                     const float *importance, float *most, struct err *e)
 {
     const struct tensor_source *t = job_tensors(j);
     int64_t rows = m->module->out, cols = m->module->in;
-    bool search = !observer_by_cell(m->observer) && !m->observer->needs_importance;
+    bool search = !observer_by_cell(m->observer);
     for (int i = 0; g && i < g->n; i++)
         if (g->module[i] == m->module) {
             if (search)
-                return searched_absmax(j, m, g->weight[i], most, e);
+                return searched_absmax(j, m, g->weight[i], importance, most, e);
             *most = largest(g->weight[i], rows * cols, *most);
             return 0;
         }
     if (search)
-        return searched_absmax(j, m, NULL, most, e);
+        return searched_absmax(j, m, NULL, importance, most, e);
     float *w = mem_big((size_t)(rows < ROWS ? rows : ROWS), (size_t)cols * sizeof *w, e);
     int rc = w ? 0 : -1;
     for (int64_t r = 0; !rc && r < rows; r += ROWS) {
@@ -200,16 +202,22 @@ static int absmax_of(const struct job *j, const struct module_job *m, const stru
     return rc;
 }
 
-int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, struct err *e)
+int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, const struct gram *gram,
+                struct err *e)
 {
     struct module_job *all[MOST];
     float most = 0.0f;
     if (!shares(m) || m->global_scale > 0.0f)
         return 0;
-    int n = siblings(j, m, all);
-    for (int k = 0; k < n; k++)
-        if (absmax_of(j, all[k], g, &most, e))
-            return err_while(e, "finding the global scale of %s", m->module->name);
+    int n = siblings(j, m, all), rc = 0;
+    float *importance = gram ? importance_of(gram, e) : NULL;
+    if (gram && !importance)
+        return -1;
+    for (int k = 0; !rc && k < n; k++)
+        rc = absmax_of(j, all[k], g, importance, &most, e);
+    mem_free(importance);
+    if (rc)
+        return err_while(e, "finding the global scale of %s", m->module->name);
     for (int k = 0; k < n; k++)
         all[k]->global_scale = m->grid->global_scale(&m->layout, most);
     return 0;

@@ -38,7 +38,8 @@ struct module_job *group_planned(const struct job *j, const struct walk_group *g
 
 static bool needs_gram(const struct module_job *m)
 {
-    return !m->restored && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance);
+    return !m->restored &&
+           (m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid);
 }
 
 static bool factored(const struct module_job *m) { return m->solver->needs == NEED_GRAM; }
@@ -136,9 +137,10 @@ static int same_damping(const struct task *a, const struct task *b)
 static int settle(struct work *w, struct err *e)
 {
     int rank = w->j->comm->rank;
+    const struct gram *gram = w->sums->gram && w->sums->gram->sum ? w->sums->gram : NULL;
     for (int t = 0; t < w->n; t++) {
         struct task *p = &w->task[t], *known = NULL;
-        if (fused_scale(w->j, p->m, w->g, e))
+        if (p->owner == rank && fused_scale(w->j, p->m, w->g, gram, e)) /* who solves has the sums */
             return -1;
         if (p->owner != rank || !factored(p->m) || p->m->solve.damp_mode == DAMP_FIXED)
             continue;

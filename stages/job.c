@@ -1,6 +1,7 @@
 /* job.c - the plan of a run, stage after stage. */
 #include "cluster/comm.h"
 #include "stages/activations.h"
+#include "stages/rows.h"
 
 #include "base/mem.h"
 
@@ -130,7 +131,7 @@ static int plan_finish(struct job *j, struct err *e)
                        j->recipe->path);
     if (refuse_walk(j, e))
         return -1;
-    if (smooth_check(j, e))
+    if (smooth_check(j, e) || clip_plan(j, e))
         return -1;
     if (j->needs_data)
         plan_peer_walk(j);

@@ -9,6 +9,7 @@
 #include "model/model.h"
 #include "model/walk.h"
 #include "quant/act_observer.h"
+#include "quant/clip.h"
 #include "quant/grid.h"
 #include "quant/observer.h"
 #include "quant/solver.h"
@@ -38,6 +39,7 @@ struct module_job {
     enum actorder order;
     const struct observer *observer;
     struct observer_params observer_params;
+    struct clip_options clip; /* n_grid 0: ranges are the observer's */
     struct grid_layout layout;
     float
         global_scale; /* shared with the matrices that a runtime joins with this one; 0: none, or not known yet */
@@ -80,6 +82,7 @@ struct job {
     bool allow_unmatched;
     bool needs_data;            /* some module needs a Gram matrix or importance */
     struct smooth_state smooth; /* what is scaled before anything is quantized */
+    int64_t walk_end; /* > 0: the walk ends before this block; a rebuild of a few modules needs no more */
     enum walk_mode mode;
     const struct quant_args *kv_cache;         /* NULL: keys and values stay floats */
     struct act_observer key, value;            /* of the block that is walked */

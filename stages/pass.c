@@ -9,8 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* E[x^2] per input column, from the diagonal of the Gram matrix. */
-static float *importance_of(const struct gram *g, struct err *e)
+float *importance_of(const struct gram *g, struct err *e)
 {
     float *d = mem_array((size_t)g->k, sizeof *d, e);
     for (int64_t i = 0; d && i < g->k; i++)
@@ -41,7 +40,8 @@ static int fit_and_solve(struct module_job *m, float *w, const struct factor *f,
     float *importance = g && m->observer->needs_importance ? importance_of(g, e) : NULL;
     if (g && m->observer->needs_importance && !importance)
         return -1;
-    int rc = m->observer->fit(&m->observer_params, w, importance, q, e);
+    int rc = m->clip.n_grid && g ? clip_fit(&m->clip, g, w, q, e)
+                                 : m->observer->fit(&m->observer_params, w, importance, q, e);
     mem_free(importance);
     if (!rc)
         rc = f && t && tune_wanted(&m->solve) ? tune_solve(&m->solve, t, f, g, w, q, &m->result.solve, e)

@@ -15,15 +15,20 @@ int plan_targets(struct job *j, int index,
  * weights. f, t, g: NULL where the solver needs none. */
 int solve_module(struct job *j, struct module_job *m, float *w, const struct factor *f, const struct tune *t,
                  const struct gram *g, struct err *e);
+/* importance_of - E[x^2] per input column, from the diagonal of the Gram matrix; owned. */
+float *importance_of(const struct gram *g, struct err *e);
 /* Of pass.c, for stream.c: the name of its tensor without .weight (owned); ERR_INPUT when decoded weights are not finite. */
 char *tensor_prefix(const struct module_job *m, struct err *e);
 int refuse_overflow(const struct module_job *m, struct err *e);
 /* fused.c: fused_plan - ERR_INPUT when only some of the matrices that share a global scale are on its grid, or when matrices
  * that a runtime joins have different schemes (`serve: { fused: ... }` decides: error, note, nothing).
  * fused_scale - fills m->global_scale and that of its siblings, if its grid has one: before the first of them is solved.
- * g: the group of the walk that m stands in, or NULL (weights are read from the checkpoint). */
+ * g: the group of the walk that m stands in, with the Gram matrix of its input, or NULL (weights are read from the checkpoint). */
 int fused_plan(struct job *j, struct err *e);
-int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, struct err *e);
+int fused_scale(struct job *j, struct module_job *m, const struct walk_group *g, const struct gram *gram,
+                struct err *e);
+/* clip_plan - behind all modifiers: what AWQModifier's clip search means. ERR_INPUT where something else decides about ranges. */
+int clip_plan(struct job *j, struct err *e);
 /* serve_plan - ERR_INPUT when `serve:` asks for devices that a planned matrix can not be cut for. */
 int serve_plan(struct job *j, struct err *e);
 /* dataset_of - a dataset by the tokenizer of the source model. */

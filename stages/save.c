@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "stages/archive.h"
 #include "stages/digests.h"
 
 #include <string.h>
@@ -29,6 +30,8 @@ static int plan(struct job *j, int index, struct err *e)
         name = format->words[j->save->format];
     j->container = container_find(name);
     BUG_ON(!j->container);
+    if (archive_plan(j, index, e))
+        return -1;
     for (int64_t i = 0; i < j->load.model.n_modules; i++) {
         const struct module_job *m = &j->module[i];
         struct err why = { 0 };

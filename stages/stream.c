@@ -294,7 +294,7 @@ static int stream_module(struct job *j, struct module_job *m, struct err *e)
     if (unit_module_done(j, m))
         return unit_module_take(j, m, e);
     /* before the matrix, which is larger: a plan counts that alone */
-    if (fused_scale(j, m, NULL, e) || unit_module_begin(j, m, e) ||
+    if (fused_scale(j, m, NULL, NULL, e) || unit_module_begin(j, m, e) ||
         (in_strips(m) ? stream_strips(j, m, e) : stream_whole(j, m, e)) || unit_module_end(j, m, e))
         return -1;
     if (!t->view(t->self, m->module->tensor, &v, NULL))

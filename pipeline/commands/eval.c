@@ -106,7 +106,7 @@ static int read_data(const struct cli *c, const struct loaded *l, struct dataset
         int64_t most = l->model.max_positions < 2048 ? l->model.max_positions : 2048;
         o.pack = PACK_CONCATENATE;
         o.sequence_length = c->sequence_length ? c->sequence_length : most;
-        t = tokenizer_open(c->word.v[0], e);
+        t = tokenizer_open(l->ck.dir, e);
         if (!t)
             return -1;
     }

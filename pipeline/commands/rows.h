@@ -3,7 +3,7 @@
 #define QP_PIPELINE_COMMANDS_ROWS_H
 #include "pipeline/cli.h"
 
-extern const struct command command_diff;
+extern const struct command command_diff, command_rebuild;
 extern const struct command command_run, command_plan, command_inspect, command_verify, command_eval,
     command_tokenize, command_list, command_schema, command_help, command_version;
 extern const struct command command_submit, command_status;

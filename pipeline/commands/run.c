@@ -139,6 +139,7 @@ static int prepare(struct cli *c, bool runs, struct recipe *r, struct job *j, st
     if (cli_recipe(c, r, e))
         return -1;
     use_threads(c, r);
+    /* before texts are read: the commonest mistake of a second run */
     return (runs && work_refuse_existing(r->output, c->force, e)) || job_plan(r, c->allow_unmatched, j, e)
                ? -1
                : 0;

@@ -333,9 +333,45 @@ static void folders(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static void a_replaced_file_is_old_or_new(void **state)
+{
+    (void)state;
+    const char *path = in_base("token");
+    struct err e = { 0 };
+    assert_int_equal(file_replace(path, "old", 3, &e), 0);
+    for (uint64_t n = 1;; n++) {
+        file_fail_at(n);
+        int rc = file_replace(path, "newer", 5, &e);
+        uint64_t used = file_fail_at(0);
+        assert_int_equal(entries(base), 1);
+        if (!rc) {
+            assert_true(n > 3 && used < n);
+            break;
+        }
+        assert_int_equal(e.code, ERR_IO);
+        is_text(path, strstr(e.what, "fsync") && !strstr(e.what, "token") ? "newer" : "old");
+        memset(&e, 0, sizeof e);
+    }
+    is_text(path, "newer");
+}
+
+static void a_scratch_file_may_stay(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    struct out_file *f = file_scratch(in_base("spool"), &e);
+    assert_non_null(f);
+    assert_int_equal(file_put(f, "abc", 3, &e) || file_sync(f, &e) || file_put(f, "d", 1, &e), 0);
+    assert_int_equal(file_keep(f, &e), 0);
+    assert_int_equal(file_keep(NULL, &e), 0);
+    is_text(in_base("spool"), "abcd");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_replaced_file_is_old_or_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scratch_file_may_stay, setup, teardown),
         TEST(reading_whole_files),
         TEST(mapping),
         TEST(a_written_file_carries_its_hash),

@@ -50,6 +50,8 @@ kind conforming '  - GPTQModifier: { scheme: W3A16, preset: none, ignore: [lm_he
 kind best '  - GPTQModifier: { scheme: W4A16, preset: best, ignore: [lm_head] }'
 kind awq '  - AWQModifier: {}
   - QuantizationModifier: { scheme: W4A16_ASYM, ignore: [lm_head] }'
+kind clip '  - AWQModifier: { clip: true }
+  - GPTQModifier: { scheme: W4A16_ASYM, preset: none, ignore: [lm_head] }'
 kind static '  - QuantizationModifier: { scheme: FP8, ignore: [lm_head], kv_cache_scheme: { num_bits: 8, type: float, strategy: tensor, dynamic: false, symmetric: true } }'
 kind fp8 '  - QuantizationModifier: { scheme: FP8_DYNAMIC, targets: [Linear], ignore: [lm_head] }'
 kind nvfp4 '  - GPTQModifier: { scheme: NVFP4A16, targets: [Linear], ignore: [lm_head] }'

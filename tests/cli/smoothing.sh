@@ -40,6 +40,44 @@ write r 'AWQModifier: {n_grid: 8}' 'QuantizationModifier: {scheme: W4A16, target
 run 0 "AWQ where only o_proj is quantized" "$qpipe" plan "$work/r.yaml" --output "$work/x"
 ok "leaves out what would be of no use" says out "nothing behind 'model.layers.0.input_layernorm' is quantized"
 
+# ---- the clip search ----
+write r 'AWQModifier: {clip: true}' 'GPTQModifier: {scheme: W4A16, ignore: [lm_head]}'
+run 2 "a clip search before a preset that searches scales" "$qpipe" plan "$work/r.yaml"
+ok "says that two decide about ranges, and what to do" says err "scale_search: none"
+ok "with its place" says err "r.yaml:6:"
+write r 'AWQModifier: {clip: true}' 'QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, observer: mse}}}, ignore: [lm_head]}'
+run 2 "a clip search and an observer that searches" "$qpipe" plan "$work/r.yaml"
+ok "names the observer" says err "memoryless_mse"
+write r 'AWQModifier: {clip_grid: 10}' "$quantize"
+run 2 "its options without it" "$qpipe" plan "$work/r.yaml"
+ok "mean nothing" says err "without clip: true"
+write r 'AWQModifier: {clip: true}' 'QuantizationModifier: {scheme: W4A16, targets: ["re:.*q_proj", "re:.*k_proj"]}' 'serve: {fused: separate}'
+sed -i '/  - serve/d' "$work/r.yaml"
+printf 'serve: {fused: separate}\n' >>"$work/r.yaml"
+run 2 "a clip search of queries and keys alone" "$qpipe" plan "$work/r.yaml"
+ok "is refused" says err "nothing but queries and keys"
+printf 'test_stage:\n  quant_modifiers:\n    AWQModifier: {clip: true}\n    QuantizationModifier: {scheme: W4A16, targets: [Linear]}\n' >"$work/peer.yaml"
+run 2 "clip in llm-compressor's own recipe" "$qpipe" plan "$work/peer.yaml" --model "$tiny" --dataset "$tiny/calib.jsonl"
+ok "is not known there" says err "clip is qpipe's own"
+write clip 'AWQModifier: {clip: true}' "$quantize" "$verify"
+write noclip 'AWQModifier: {}' "$quantize" "$verify"
+for r in clip noclip; do
+    run 0 "a run of $r" "$qpipe" run "$work/$r.yaml" --output "$work/$r" --threads 2
+done
+if have python3; then
+    ok "with clip, whatever is not a query or key loses less on the calibration text" python3 - "$work/clip/manifest.json" "$work/noclip/manifest.json" <<'PY'
+import json, sys
+c, n = (json.load(open(p))["predicate"] for p in sys.argv[1:3])
+clipped = [m for m in c["modules"] if c["modules"][m].get("clip")]
+assert clipped and not any(m.endswith(("q_proj", "k_proj")) for m in clipped)
+assert all(m in clipped for m in c["modules"] if m.endswith(("v_proj", "o_proj", "down_proj")))
+assert not any(m.get("clip") for m in n["modules"].values())
+for m in clipped:
+    assert c["modules"][m]["weight_error"] != n["modules"][m]["weight_error"], m
+PY
+fi
+run 0 "GPTQ behind a clip search" sh -c "sed 's/QuantizationModifier: {/GPTQModifier: {preset: none, /' '$work/clip.yaml' >'$work/gclip.yaml' && '$qpipe' run '$work/gclip.yaml' --output '$work/gclip'"
+
 # ---- what is saved ----
 run 0 "a run of AWQ" "$qpipe" run "$work/awq.yaml" --output "$work/one" --threads 1
 run 0 "its manifest holds against the original" "$qpipe" verify "$work/one" --model "$tiny" --dataset "$tiny/heldout.txt"

@@ -18,7 +18,7 @@ ok "its comments say the formula" says script "time   = margin x (FLOP / (cores 
 ok "a hostile name becomes a harmless one" says script "#SBATCH --job-name=it_s"
 ok "nothing was written" nothing "$work/out dir"
 for s in slurm pbs sge; do
-    run 0 "a chain for $s when the limit is short" "$qpipe" submit "$work/r.yaml" --scheduler $s --time 10m --rate 0.001 --dry-run
+    run 0 "a chain for $s when the limit is short" "$qpipe" submit "$work/r.yaml" --scheduler $s --time 15m --rate 0.003 --dry-run --threads 2
     cp "$work/out" "$work/script"
     ok "its script parses" bash -n "$work/script"
     ok "and says that it is one" grep -Eq '; ([2-9]|[0-9]{2}) jobs that go on' "$work/script"
@@ -33,6 +33,8 @@ ok "of that output" says out "$work/many-w8"
 run 0 "several recipes are an array" "$qpipe" submit "$work/v.yaml" "$work/r.yaml" --dry-run
 ok "of three" says out "#SBATCH --array=0-2"
 
+run 3 "a limit that no chain can keep" "$qpipe" submit "$work/r.yaml" --time 5m --rate 0.001 --dry-run --threads 2
+ok "is refused, with what it takes" says err "no chain of jobs of 300 s can end"
 run 2 "one output for several runs" "$qpipe" submit "$work/v.yaml" --output "$work/x" --dry-run
 ok "is refused" says err "--output names one folder, and there are several runs"
 run 2 "one output twice" "$qpipe" submit "$work/r.yaml" "$work/r.yaml" --dry-run

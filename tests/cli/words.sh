@@ -3,7 +3,7 @@
 . tests/cli/common.sh
 
 run 0 "help lists the commands" "$qpipe" help
-for c in run plan inspect verify diff eval tokenize list schema help version submit status; do
+for c in run plan inspect verify diff rebuild eval tokenize list schema help version submit status; do
     ok "help names $c" says out "  $c "
 done
 cp "$work/out" "$work/help"
@@ -15,7 +15,7 @@ run 0 "version" "$qpipe" --version
 ok "version names program and number" grep -Eq '^qpipe [0-9]+\.[0-9]+\.[0-9]+ \(commit ([0-9a-f]{40}|unknown)\)' "$work/out"
 ok "nothing on stderr" silent err
 
-for c in run plan inspect verify diff eval tokenize list schema help version submit status; do
+for c in run plan inspect verify diff rebuild eval tokenize list schema help version submit status; do
     run 0 "help $c" "$qpipe" help $c
     ok "help $c begins with its usage" grep -q "^usage: qpipe $c" "$work/out"
     cp "$work/out" "$work/help"

@@ -57,6 +57,7 @@ ended() {
     [ -s "$work/rc" ]
 }
 is() { [ "$1" = "$2" ] || { echo "    found $1, expected $2"; false; }; }
+matches() { echo "$1" | grep -Eq "$2"; }
 # gone - no process of the job is left, a few seconds after its launcher
 gone() {
     for _ in $(seq 50); do

@@ -215,7 +215,7 @@ static int fault(const char *how, double seconds)
     int64_t word = 0;
     if (comm_open(&c, &e)) {
         err_print(&e, stderr);
-        return e.code;
+        return (int)e.code;
     }
     printf("rank %d pid %d\n", c.rank, (int)getpid());
     fflush(stdout);

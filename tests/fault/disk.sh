@@ -50,7 +50,7 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=1m tmpfs "$work/small" 2>/dev/
     run 4 "a disk of 1 MiB is full" "$qpipe" run "$work/free.yaml" --output "$work/small/result"
     ok "the path is named" says err "$work/small/result.work/"
     ok "the reason too" says err "No space left on device"
-    ok "nothing is left on it, for nothing was finished" sh -c "[ -z \"\$(ls -A '$work/small')\" ]"
+    ok "nothing is visible there" hidden "$work/small/result"
     on_exit() { umount "$work/small" "$work/larger"; }
     mkdir "$work/larger" && mount -t tmpfs -o size=8m tmpfs "$work/larger" && head -c 6500000 /dev/zero >"$work/larger/other"
     # each record at once, as in a run that takes hours

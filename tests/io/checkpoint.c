@@ -148,7 +148,9 @@ static void folders_without_weights_say_so(void **state)
     same_error(&e, ERR_INPUT, want);
     memset(&e, 0, sizeof e);
     assert_int_equal(checkpoint_open(join(dir, "pytorch_model.bin"), &c, &e), -1);
-    snprintf(want, sizeof want, "%s/pytorch_model.bin: found a file, expected a folder", dir);
+    snprintf(want, sizeof want,
+             "%s/pytorch_model.bin: found a file that is no tar or zip archive, expected one or a folder",
+             dir);
     same_error(&e, ERR_INPUT, want);
     memset(&e, 0, sizeof e);
     assert_int_equal(checkpoint_open(join(dir, "nowhere"), &c, &e), -1);

@@ -166,6 +166,101 @@ static void nothing_saved_is_an_empty_file(void **state)
     checkpoint_close(&c);
 }
 
+/* Tensors from three places: put, borrowed, adopted from the spool of a saver that ended early. */
+static void tensors_may_stay_where_they_lie(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    struct checkpoint c;
+    const char *dir = temp_folder("places"), *first = temp("places.first"), *second = temp("places.second");
+    uint8_t lying[64];
+    struct tensor_view v = { lying, DT_U8, 1, { 10 } }, back;
+    struct saver_place place[N];
+    memset(lying, 'A' + 2, sizeof lying);
+    unlink(first);
+    unlink(second);
+    struct saver *early = saver_new_in(dir, first, 30, &e);
+    for (int i = 0; i < N; i++)
+        put(early, mixed[i], 10, &e);
+    assert_int_equal(saver_sync(early, &e), 0);
+    assert_null(saver_new_in(dir, first, 30, NULL)); /* never the same spool twice */
+    struct saver *s = saver_new_in(dir, second, 30, &e);
+    for (int64_t i = 0; i < N; i++) {
+        saver_place_of(early, i, &place[i]);
+        assert_string_equal(place[i].spool, first);
+        assert_int_equal(place[i].at, 10 * i);
+        if (!strcmp(place[i].name, names[2]))
+            assert_int_equal(saver_put_borrowed(s, names[2], &v, &e), 0);
+        else if (!strcmp(place[i].name, names[4]))
+            put(s, 4, 10, &e);
+        else
+            assert_int_equal(saver_adopt(s, &place[i], &e), 0);
+    }
+    saver_free(early);
+    assert_true(path_exists(first)); /* the caller's */
+    for (int64_t i = 0; i < N; i++) {
+        assert_int_equal(saver_view(s, i, &back, &e), 0);
+        assert_int_equal(((const uint8_t *)back.data)[9], 'A' + mixed[i]);
+    }
+    assert_int_equal(saver_finish(s, &e), 0);
+    no_error(&e);
+    saver_free(s);
+    assert_true(path_exists(second));
+    char plain[1000];
+    saved_as(temp_folder("plain"), 30, forwards, 10, plain, sizeof plain);
+    for (int i = 1; i <= 3; i++) { /* the bytes do not tell where tensors came from */
+        char name[40], x[HASH_HEX], y[HASH_HEX];
+        snprintf(name, sizeof name, "model-%05d-of-00003.safetensors", i);
+        assert_int_equal(hash_file(join(dir, name), x, &e) || hash_file(join(temp("plain"), name), y, &e), 0);
+        assert_string_equal(x, y);
+    }
+    checkpoint_open(dir, &c, &e);
+    no_error(&e);
+    assert_int_equal(c.stored.count, N);
+    checkpoint_close(&c);
+}
+
+static void what_is_adopted_is_looked_at(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    const char *dir = temp_folder("adopt"), *spool = join(dir, "spool");
+    struct saver_place p;
+    struct saver *early = saver_new_in(dir, spool, 30, &e), *s;
+    put(early, 0, 10, &e);
+    saver_place_of(early, 0, &p);
+    char name[32], kept[200];
+    snprintf(name, sizeof name, "%s", p.name);
+    snprintf(kept, sizeof kept, "%s", p.spool);
+    p.name = name;
+    p.spool = kept;
+    saver_free(early);
+    s = saver_new_in(dir, join(dir, "other"), 30, &e);
+    no_error(&e);
+    struct saver_place wrong = p;
+    wrong.sha256[3] ^= 1;
+    assert_int_equal(saver_adopt(s, &wrong, &e), -1);
+    assert_non_null(strstr(e.what, "are not those that were written"));
+    memset(&e, 0, sizeof e);
+    wrong = p;
+    wrong.at = 1; /* reaches behind the end */
+    assert_int_equal(saver_adopt(s, &wrong, &e), -1);
+    assert_non_null(strstr(e.what, "expected at least 11"));
+    memset(&e, 0, sizeof e);
+    wrong.at = UINT64_MAX - 3;
+    assert_int_equal(saver_adopt(s, &wrong, &e), -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    memset(&e, 0, sizeof e);
+    wrong = p;
+    wrong.dim[0] = 9;
+    assert_int_equal(saver_adopt(s, &wrong, &e), -1);
+    assert_int_equal(e.code, ERR_INPUT);
+    assert_int_equal(saver_count(s), 0);
+    memset(&e, 0, sizeof e);
+    assert_int_equal(saver_adopt(s, &p, &e), 0);
+    saver_free(s);
+}
+
 static int save_all(const char *dir, struct err *e)
 {
     struct saver *s = saver_new(dir, 30, e);
@@ -225,6 +320,8 @@ int main(void)
         cmocka_unit_test(the_index_is_as_transformers_writes_it),
         cmocka_unit_test(what_was_saved_is_read),
         cmocka_unit_test(a_name_twice_is_refused),
+        cmocka_unit_test(tensors_may_stay_where_they_lie),
+        cmocka_unit_test(what_is_adopted_is_looked_at),
         cmocka_unit_test(nothing_saved_is_an_empty_file),
         cmocka_unit_test(a_full_disk_is_named_and_leaves_no_spool),
         cmocka_unit_test(every_failed_allocation_is_an_error),

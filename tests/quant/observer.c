@@ -68,7 +68,7 @@ static void powers_are_right_to_one_part_in_a_million(void **state)
 /* The search by the letter in float64, all candidates of all cells; returns the scale of each cell. */
 struct brute {
     int steps, patience;
-    double grid, norm;
+    double grid, norm, expand;
     const float *importance;
 };
 static double cell_error(const struct qtensor *q, const float *w, int64_t cell, float scale, int zero,
@@ -106,7 +106,8 @@ static void brute_search(struct qtensor *q, const float *w, const struct brute *
         for (int64_t c = 0; c < cells; c++) {
             float scale;
             int8_t zero = 0;
-            grid_find("int")->params(l, 0, lo[c] * p, hi[c] * p, &scale, &zero);
+            float x = b->expand > 1 ? (float)b->expand : 1.0f;
+            grid_find("int")->params(l, 0, lo[c] * x * p, hi[c] * x * p, &scale, &zero);
             double error = (double)(float)cell_error(q, w, c, scale, zero, b);
             if (error < best[c]) {
                 best[c] = error;
@@ -165,6 +166,9 @@ static void searches_choose_what_brute_force_chooses(void **state)
     check_search("memoryless_mse", &mse, w, imp); /* takes no notice of it */
     check_search("imatrix_mse", &imatrix, w, imp);
     check_search("imatrix_mse", &imatrix, w, NULL);
+    struct brute wide = { .steps = 112, .grid = 200, .norm = 2.4, .expand = 1.8 };
+    check_search("nvfp4_expanded_imatrix", &wide, w, imp);
+    check_search("nvfp4_expanded_imatrix", &wide, w, NULL);
     mem_free(w);
     mem_free(imp);
 }
@@ -211,6 +215,7 @@ static void resolve_fails(const char *name, const char *param, double v, enum er
     *(strcmp(param, "norm") == 0        ? &a.obs_norm
       : strcmp(param, "maxshrink") == 0 ? &a.obs_maxshrink
       : strcmp(param, "patience") == 0  ? &a.obs_patience
+      : strcmp(param, "expand") == 0    ? &a.obs_expand
                                         : &a.obs_averaging) = v;
     assert_int_equal(observer_resolve(&a, &o, &p, &e), -1);
     assert_int_equal(e.code, code);
@@ -230,8 +235,6 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
     assert_ptr_equal(observer_find("static_minmax"), o);
     assert_ptr_equal(observer_find("mse"), observer_find("memoryless_mse"));
     assert_ptr_equal(observer_find("fouroversix"), observer_find("nvfp4_expanded_mse"));
-    assert_non_null(observer_unbuilt("nvfp4_expanded_imatrix"));
-    assert_null(observer_unbuilt("nonsense"));
     snprintf(a.observer, sizeof a.observer, "mse");
     a.obs_averaging = 0.5;
     a.obs_norm = 2;
@@ -241,22 +244,30 @@ static void names_aliases_and_parameters_are_the_peers(void **state)
     a.obs_averaging = (double)NAN;
     snprintf(a.observer, sizeof a.observer, "imatrix_mse");
     assert_int_equal(observer_resolve(&a, &o, &p, &e), 0);
-    assert_true(p.norm == 2 && p.maxshrink == 0.95 && p.patience == 5 && p.grid == 20 && o->needs_importance);
+    assert_true(p.norm == 2 && p.maxshrink == 0.95 && p.patience == 5 && p.grid == 20 &&
+                o->needs_importance && p.expand == 1);
+    a.obs_norm = (double)NAN;
+    snprintf(a.observer, sizeof a.observer, "nvfp4_expanded_imatrix");
+    assert_int_equal(observer_resolve(&a, &o, &p, &e), 0);
+    assert_true(p.norm == 2.4 && p.maxshrink == 1 - 0.8 / 1.8 && p.patience == 1000 && p.grid == 200 &&
+                o->needs_importance && p.expand == 1.8);
+    a.obs_expand = 2.5;
+    assert_int_equal(observer_resolve(&a, &o, &p, &e), 0);
+    assert_true(p.expand == 2.5);
     resolve_fails("memoryless_minmax", "norm", 2, ERR_INPUT,
                   "observer_kwargs: memoryless_minmax has no parameter 'norm'");
     resolve_fails("memoryless_mse", "averaging", 0.1, ERR_INPUT,
                   "observer_kwargs: memoryless_mse has no parameter 'averaging_constant'");
     resolve_fails("mse", "maxshrink", 1.5, ERR_INPUT,
                   "observer_kwargs: maxshrink: found 1.5, expected 0 to 1");
+    resolve_fails("memoryless_minmax", "expand", 2, ERR_INPUT,
+                  "observer_kwargs: memoryless_minmax has no parameter 'expand'");
+    resolve_fails("mse", "expand", 0.5, ERR_INPUT, "observer_kwargs: expand: found 0.5, expected 1 to 100");
     resolve_fails("mse", "patience", -1, ERR_INPUT,
                   "observer_kwargs: patience: found -1, expected 0 to 1e+06");
     resolve_fails(
         "memoryless_msw", "norm", 2, ERR_INPUT,
         "observer: found 'memoryless_msw', expected memoryless_minmax, memoryless_mse or imatrix_mse");
-    resolve_fails(
-        "nvfp4_expanded_imatrix", "norm", 2, ERR_UNBUILT,
-        "observer 'nvfp4_expanded_imatrix' (its global scale needs the importance of all matrices that "
-        "share it at once) is not built yet");
 }
 
 /* nvfp4_expanded_mse by brute force: 111 candidates from 1.8 times the range on, the first of the best, local scales in

@@ -41,7 +41,7 @@ told() { # PID - USR1 waits for a process that stands still
 }
 # long NAME - a run of some seconds whose journal fills while it goes
 long() {
-    recipe "$work/$1.yaml" "$work/$1" 60
+    recipe "$work/$1.yaml" "$work/$1" 24
     sed -i 's/sequence_length: 128/sequence_length: 512/; s/scheme: W4A16,/scheme: W4A16, preset: best,/' "$work/$1.yaml"
 }
 # submit NAME WORDS... - the ids, one a line, also in $id
@@ -52,11 +52,19 @@ submit() {
     id=$(head -n 1 "$work/$name.id")
 }
 
-# All at once: three nodes have room for six.
+# All at once.
 recipe "$work/one.yaml" "$work/one"
 recipe "$work/many.yaml" "$work/many"
 sed -i 's/^seed: 1/seed: 1\nvars: { scheme: W4A16 }\nvariants:\n  w4: {}\n  w8: { scheme: W8A16 }/; s/scheme: W4A16, targets/scheme: "${scheme}", targets/' "$work/many.yaml"
 for name in limit back node; do long $name; done
+# Ranks, by both MPIs' ways through srun; they need all three nodes, so they come first.
+for way in openmpi:pmix mpich:pmi2; do
+    [ -e "$(dirname "$qpipe")/qpipe-mpi-${way%:*}.so" ] || { skip "ranks by srun --mpi=${way#*:} (this build has no ${way%:*})" && continue; }
+    recipe "$work/${way#*:}.yaml" "$work/${way#*:}"
+    ok "a job of three ranks by ${way#*:} is taken" submit ${way#*:} --nodes 3 --ranks 3 --launcher srun-${way#*:}
+    eval "${way#*:}_job=\$id"
+done
+
 ok "a recipe that can not be planned is not submitted" sh -c "! '$qpipe' submit '$work/none.yaml' 2>/dev/null"
 ok "a node's job is taken" submit node
 node_job=$id
@@ -87,6 +95,7 @@ until_true 20 told "$back_pid"
 kill -CONT "$back_pid"
 
 # ---- a node loses power ----
+for job in ${pmix_job:-} ${pmi2_job:-}; do until_true 100 over "$job"; done
 host=$(field "$node_job" NodeList)
 ok "a node dies with all that runs on it" "$here/cluster.sh" kill-node "$work/slurm" "${host#n}"
 until_true 10 sh -c "'$qpipe' status '$work/node' --json | grep -q '\"resumable\": true'"
@@ -104,6 +113,14 @@ ok "one run ends" [ "$(state one)" = "0 1" ]
 ok "Slurm says that it is completed" [ "$(field "$one_job" JobState)" = COMPLETED ]
 ok "with the bytes of the run by hand" cmp "$work/one/manifest.json" "$work/hand-one/manifest.json"
 run 0 "and passes verify" "$qpipe" verify "$work/one"
+for way in pmix pmi2; do
+    eval "job=\${${way}_job:-}"
+    [ -n "$job" ] || continue
+    until_true 200 over "$job"
+    ok "three ranks by $way ran" grep -qx "0 1" "$work/$way.submit.state"
+    ok "on three nodes" sh -c "grep -qF 'SLURM_JOB_NODELIST=n[1-3]' '$work/$way.submit.log'"
+    ok "to the bytes of one rank" cmp "$work/$way/manifest.json" "$work/hand-one/manifest.json"
+done
 until_true 200 over "$many_job"
 for v in w4 w8; do
     ok "the variant $v of the array has the bytes of the run by hand" cmp "$work/many-$v/manifest.json" "$work/hand-$v/manifest.json"

@@ -152,6 +152,36 @@ static void one_global_scale_for_what_a_runtime_joins(void **state)
     }
 }
 
+/* A search that weighs columns decides how far the set reaches: one scale for all of it, and not that of the whole range. */
+static void a_weighted_search_shares_one_scale_too(void **state)
+{
+    (void)state;
+    static const char *const qkv[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj" };
+    struct err e = { 0 };
+    struct st_file saved, model;
+    char out[100], path[160];
+    int other = 0;
+    snprintf(out, sizeof out, "%s/weighted", work);
+    if (run("  - calibrate: {dataset: " TINY "/calib.jsonl, samples: 4, sequence_length: 64}\n"
+            "  - QuantizationModifier: {scheme: NVFP4A16, targets: [Linear], ignore: [lm_head], weight_observer: nvfp4_expanded_imatrix}\n",
+            out, &e))
+        fail_msg("%s", e.what);
+    snprintf(path, sizeof path, "%s/model.safetensors", out);
+    assert_int_equal(st_open(path, &saved, &e), 0);
+    assert_int_equal(st_open(TINY "/model.safetensors", &model, &e), 0);
+    for (int layer = 0; layer < 2; layer++) {
+        float most = 0, g = global_of(&saved, layer, qkv[0]);
+        for (int i = 0; i < 3; i++) {
+            most = fmaxf(most, largest(&model, layer, qkv[i]));
+            assert_true(global_of(&saved, layer, qkv[i]) == g);
+        }
+        other += g < 0.99f * 2688.0f / most || g > 1.01f * 2688.0f / most;
+    }
+    assert_true(other > 0);
+    st_close(&saved);
+    st_close(&model);
+}
+
 static void a_set_that_is_torn_apart_is_refused_at_plan_time(void **state)
 {
     (void)state;
@@ -300,6 +330,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_global_scale_for_what_a_runtime_joins),
+        cmocka_unit_test(a_weighted_search_shares_one_scale_too),
         cmocka_unit_test(a_set_that_is_torn_apart_is_refused_at_plan_time),
         cmocka_unit_test(different_schemes_in_a_set_are_refused_noted_or_left),
         cmocka_unit_test(tensor_parallel_cuts_no_group),
