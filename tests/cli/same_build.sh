@@ -19,13 +19,14 @@ build() { # FOLDER
     }
 }
 tree "$work/a"
-ok "a copy builds" build "$work/a"
 mkdir -p "$work/another/deeper place"
+cp -r "$work/a" "$work/copy" # before anything is built, and before anybody edits
+ok "a copy builds" build "$work/a"
 git archive --format=tar --prefix="tree/" HEAD | tar -xf - -C "$work/another/deeper place"
 second="$work/another/deeper place/tree"
 ok "git archive writes the commit into the tree" grep -qx "$commit" "$second/cmake/commit.txt"
 rm -rf "$second"
-tree "$second"
+mv "$work/copy" "$second"
 export LC_ALL=C TZ=Asia/Tokyo
 umask 027
 ok "so does one in a folder with a longer name and a blank, in another zone, locale and umask" build "$second"

@@ -47,8 +47,8 @@ step 0 "a run with statements" "$qpipe" run "$work/r.yaml" --model examples/tiny
 openssl ecparam -name prime256v1 -genkey -noout -out "$work/key.pem" 2>/dev/null
 openssl ec -in "$work/key.pem" -pubout -out "$work/pub.pem" 2>/dev/null
 sign() { $python -m model_signing "$@"; }
-step 0 "model_signing signs the output" sign sign key "$work/out" --private-key "$work/key.pem" --signature "$work/model.sig"
-step 0 "and verifies it" sign verify key "$work/out" --signature "$work/model.sig" --public-key "$work/pub.pem"
+step 0 "model_signing signs the output" sign sign key "$work/out" --private_key "$work/key.pem" --signature "$work/model.sig"
+step 0 "and verifies it" sign verify key "$work/out" --signature "$work/model.sig" --public_key "$work/pub.pem"
 cat >"$work/same.py" <<'END'
 import base64, json, sys
 ours = json.load(open(sys.argv[1]))
@@ -64,7 +64,7 @@ cp "$work/model.sig" "$work/out/model.sig"
 step 0 "a signature in the folder is no stranger to qpipe" "$qpipe" verify "$work/out"
 rm "$work/out/model.sig"
 printf x >>"$work/out/config.json"
-step 1 "a changed output is refused by model_signing" sign verify key "$work/out" --signature "$work/model.sig" --public-key "$work/pub.pem"
+step 1 "a changed output is refused by model_signing" sign verify key "$work/out" --signature "$work/model.sig" --public_key "$work/pub.pem"
 step 1 "and by qpipe" "$qpipe" verify "$work/out"
 cat >"$work/bom.py" <<'END'
 import sys

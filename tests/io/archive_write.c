@@ -39,7 +39,7 @@ static void put(const char *dir, const char *name, const void *p, size_t n, long
 static int begin(void **state)
 {
     (void)state;
-    strcpy(work, "/tmp/qpipe-archive.XXXXXX");
+    snprintf(work, sizeof work, "/tmp/qpipe-archive.XXXXXX");
     if (!mkdtemp(work))
         return -1;
     snprintf(from, sizeof from, "%s/from", work);
