@@ -211,6 +211,14 @@ int64_t model_live_floats(const struct model *m, int64_t block)
     return most;
 }
 
+int64_t model_live_at(const struct model *m, int64_t block, int group)
+{
+    struct block_plan p;
+    block_plan(m->config, block, &p);
+    BUG_ON(group >= p.n_groups);
+    return live_floats(m->config, p.live[group < 0 ? p.n : p.group[group].step]);
+}
+
 int64_t model_scratch_floats(const struct model *m, int64_t length)
 {
     const struct config *c = m->config;

@@ -59,6 +59,8 @@ double model_forward_flops(const struct model *m, int64_t tokens, int64_t length
 int64_t model_block_bytes(const struct model *m, int64_t block); /* float32 weights of one block in memory */
 /* Floats a token that wait between two groups, at most. */
 int64_t model_live_floats(const struct model *m, int64_t block);
+/* The same before one group alone; group -1: behind the block. */
+int64_t model_live_at(const struct model *m, int64_t block, int group);
 int64_t model_scratch_floats(const struct model *m, int64_t length); /* registers of one chunk */
 /* Rows for `qpipe list`: architectures and steps. */
 struct table_row {

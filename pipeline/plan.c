@@ -16,6 +16,11 @@ static int64_t longest(const struct dataset *d)
     return n;
 }
 
+static bool needs_gram(const struct module_job *m)
+{
+    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid);
+}
+
 /* Beside the weight itself: codes, parameters, and what its solver takes, or the target that is made before it. */
 static int64_t module_bytes(const struct job *j, const struct module_job *m)
 {
@@ -24,8 +29,9 @@ static int64_t module_bytes(const struct job *j, const struct module_job *m)
     if (strips)
         return strips;
     int64_t clip = m->clip.n_grid ? n + clip_bytes(&m->layout) : 0;
+    /* rounding measures errors only where there is a Gram matrix; else codes, and the observer's cells or what is packed */
     if (m->solver->needs != NEED_GRAM)
-        return max64(5 * n, clip) + 5 * p;
+        return (needs_gram(m) ? max64(5 * n, clip) : n + max64(n, 32 * p)) + 5 * p;
     int64_t target = m->solve.alpha > 0 ? cross_target_bytes(m->module->out, m->module->in) : 0;
     return max64(max64(target, clip), n + 5 * p + solve_bytes(&m->solve, &m->layout));
 }
@@ -76,11 +82,6 @@ static void module_cost(const struct module_job *m, struct plan_cost *c)
     c->solve += m->solver->needs == NEED_GRAM ? rows * k * k : rows * k;
 }
 
-static bool needs_gram(const struct module_job *m)
-{
-    return m->scheme && (m->solver->needs != NEED_NOTHING || m->observer->needs_importance || m->clip.n_grid);
-}
-
 /* The first planned module of its input group stands for the group. */
 static bool leads_group(const struct job *j, int64_t i)
 {
@@ -104,7 +105,9 @@ static void group_costs(const struct job *j, struct plan_cost *c)
             continue;
         int64_t k = m->module->in, square = 4 * k * k;
         int64_t given = m->solve.damp_mode == DAMP_FIXED ? 1 : 2; /* the Gram matrix, its first half */
-        int64_t squares = max64(m->solve.damp_mode == DAMP_AUTO ? 4 : 2, given + 1 + tune_squares(m));
+        int64_t squares = m->solver->needs != NEED_GRAM
+                              ? 1 /* without a factor */
+                              : max64(m->solve.damp_mode == DAMP_AUTO ? 4 : 2, given + 1 + tune_squares(m));
         if (leads_group(j, i)) {
             c->gram += (double)c->tokens * (double)k * (double)k;
             c->factor += (double)k * (double)k * (double)k / 3;
@@ -145,35 +148,46 @@ static bool first_of_stage(const struct job *j, int64_t i)
     return !i || j->smooth.v[i - 1].stage != j->smooth.v[i].stage;
 }
 
-/* Each smoothing modifier walks the float model once, stopping at the groups of its mappings; scales are kept to the end. */
+static int64_t pass_bytes(const struct plan_cost *c) { return c->block + c->work + c->store + c->scratch; }
+
+/* Each smoothing modifier walks the float model once, stopping at the groups of its mappings; scales are kept to the end. That
+ * walk is over before anything is quantized: what c holds is of the pass that needs more. */
 static void smooth_costs(const struct job *j, struct plan_cost *c)
 {
     const struct model *m = &j->load.model;
     int64_t length = longest(&j->data), live = 0, want;
+    struct plan_cost s = { 0 };
     if (!j->smooth.n)
         return;
     c->tokens = j->data.tokens;
     for (int64_t i = 0; i < j->smooth.n; i++) {
-        const struct smooth_job *s = &j->smooth.v[i];
-        int64_t k = s->map.balance[0]->in, work = s->smoother->bytes(j, s);
+        const struct smooth_job *o = &j->smooth.v[i];
+        int64_t k = o->map.balance[0]->in, work = o->smoother->bytes(j, o);
         if (first_of_stage(j, i))
             c->forward += model_forward_flops(m, c->tokens, length);
-        if (s->smoother->needs_gram(j, s)) {
+        if (o->smoother->needs_gram(j, o)) {
             c->gram += (double)c->tokens * (double)k * (double)k;
-            c->work = max64(c->work, max64((int64_t)gram_bytes(k), 4 * k * k + work));
+            s.work = max64(s.work, max64((int64_t)gram_bytes(k), 4 * k * k + work));
         } else
-            c->work = max64(c->work, work);
-        c->solve += s->smoother->flops(j, s);
-        c->fixed += smoothed_bytes(&s->map);
+            s.work = max64(s.work, work);
+        c->solve += o->smoother->flops(j, o);
+        c->fixed += smoothed_bytes(&o->map);
+        live = max64(live, model_live_at(m, o->map.block, o->map.balance[0]->group));
     }
     for (int64_t b = 0; b < m->n_blocks; b++) {
-        c->block = max64(c->block, model_block_bytes(m, b));
-        live = max64(live, model_live_floats(m, b));
+        s.block = max64(s.block, model_block_bytes(m, b));
+        live = max64(live, model_live_at(m, b, -1));
     }
     want = 4 * live * c->tokens;
-    c->store = max64(c->store, want < job_budget(j) ? want : job_budget(j));
-    c->spill = max64(c->spill, want - c->store);
-    c->scratch = max64(c->scratch, 4 * model_scratch_floats(m, length));
+    s.store = want < job_budget(j) ? want : job_budget(j);
+    c->spill = max64(c->spill, want - s.store);
+    s.scratch = 4 * model_scratch_floats(m, length);
+    if (pass_bytes(&s) <= pass_bytes(c))
+        return;
+    c->block = s.block;
+    c->work = s.work;
+    c->store = s.store;
+    c->scratch = s.scratch;
 }
 
 /* Two walkers side by side, each with half of the budget; then both heads and the logits of one window. */
@@ -235,7 +249,7 @@ void plan_cost(const struct job *j, struct plan_cost *out)
         out->block = largest;
     group_costs(j, out);
     smooth_costs(j, out);
-    out->quantize = out->fixed + out->block + out->work + out->store + out->scratch;
+    out->quantize = out->fixed + pass_bytes(out);
     out->verify = j->verify ? out->fixed + verify_cost(j) : 0;
     out->peak = max64(out->quantize, out->verify);
 }

@@ -202,6 +202,7 @@ static void original_row(void *arg, int64_t r)
     int64_t k = job->f->k;
     float *copy = job->error + r * k, *w = job->w + r * k;
     int8_t *codes = job->q->codes + r * k;
+    BUG_ON(k < 1);
     memcpy(copy, w, (size_t)k * sizeof *copy);
     for (int64_t j = 0; j < k; j++)
         w[job->f->order[j]] = copy[j];

@@ -21,20 +21,35 @@
 struct row {
     const char *mode, *budget;
     int samples, verify;
-    const char *gptq; /* its options */
+    const char *gptq;   /* its options */
+    const char *stages; /* instead: all modifiers */
 };
-#define W4 "scheme: W4A16"
+#define W4           "scheme: W4A16"
+#define AWQ(options) "  - AWQModifier: " options "\n"
+#define RTN(scheme)  "  - QuantizationModifier: {ignore: [lm_head], scheme: " scheme "}\n"
 static const struct row rows[] = {
-    { "true", "2GiB", 16, 0, W4 },
-    { "true", "0", 16, 0, W4 },
-    { "true", "4MiB", 48, 0, W4 },
-    { "block", "2GiB", 16, 0, W4 },
-    { "false", "2GiB", 16, 0, W4 },
-    { "true", "2GiB", 48, 1, W4 },
-    { "true", "1MiB", 8, 1, W4 },
-    { "true", "2GiB", 16, 0, W4 ", preset: none" },
-    { "true", "2GiB", 16, 0, W4 ", preset: none, calibration: asymmetric" },
-    { "true", "2GiB", 4, 0, W4 ", preset: best, sweeps: 1" },
+    { "true", "2GiB", 16, 0, W4, NULL },
+    { "true", "0", 16, 0, W4, NULL },
+    { "true", "4MiB", 48, 0, W4, NULL },
+    { "block", "2GiB", 16, 0, W4, NULL },
+    { "false", "2GiB", 16, 0, W4, NULL },
+    { "true", "2GiB", 48, 1, W4, NULL },
+    { "true", "1MiB", 8, 1, W4, NULL },
+    { "true", "2GiB", 16, 0, W4 ", preset: none", NULL },
+    { "true", "2GiB", 16, 0, W4 ", preset: none, calibration: asymmetric", NULL },
+    { "true", "2GiB", 4, 0, W4 ", preset: best, sweeps: 1", NULL },
+    { "true", "2GiB", 16, 0, "AWQ", AWQ("{}") RTN("W4A16_ASYM") },
+    { "true", "1MiB", 64, 0, "AWQ", AWQ("{}") RTN("W4A16_ASYM") },
+    { "true", "2GiB", 16, 0, "AWQ, clip", AWQ("{clip: true}") RTN("W4A16_ASYM") },
+    { "true", "2GiB", 16, 0, "AWQ, GPTQ",
+      AWQ("{}") "  - GPTQModifier: {scheme: W4A16_ASYM, ignore: [lm_head]}\n" },
+    { "true", "2GiB", 16, 0, "AWQ by outputs", AWQ("{search: output, n_grid: 3}") RTN("W4A16_ASYM") },
+    { "true", "2GiB", 16, 0, "SmoothQuant", "  - SmoothQuantModifier: {}\n" RTN("W8A8") },
+    { "true", "1MiB", 64, 0, "SmoothQuant", "  - SmoothQuantModifier: {}\n" RTN("W8A8") },
+    { "true", "2GiB", 16, 0, "FP8, KV",
+      RTN("FP8, kv_cache_scheme: {num_bits: 8, type: float, strategy: tensor, dynamic: false, symmetric: true}") },
+    { "true", "1MiB", 64, 0, "FP8, KV",
+      RTN("FP8, kv_cache_scheme: {num_bits: 8, type: float, strategy: tensor, dynamic: false, symmetric: true}") },
 };
 
 static void write_recipe(const struct row *r, struct buf *out)
@@ -43,9 +58,12 @@ static void write_recipe(const struct row *r, struct buf *out)
     buf_printf(
         out, &e,
         "version: 1\nmodel: %s/examples/tiny\nstages:\n"
-        "  - calibrate: {dataset: %s/examples/tiny/calib.jsonl, samples: %d, sequence_length: 256, sequential: %s, activation_budget: %s}\n"
-        "  - GPTQModifier: {%s, ignore: [lm_head]}\n",
-        QP_SOURCE_DIR, QP_SOURCE_DIR, r->samples, r->mode, r->budget, r->gptq);
+        "  - calibrate: {dataset: %s/examples/tiny/calib.jsonl, samples: %d, sequence_length: 256, sequential: %s, activation_budget: %s}\n",
+        QP_SOURCE_DIR, QP_SOURCE_DIR, r->samples, r->mode, r->budget);
+    if (r->stages)
+        buf_str(out, r->stages, &e);
+    else
+        buf_printf(out, &e, "  - GPTQModifier: {%s, ignore: [lm_head]}\n", r->gptq);
     if (r->verify)
         buf_printf(out, &e,
                    "  - verify: {dataset: %s/examples/tiny/heldout.txt, samples: 8, sequence_length: 256}\n",
