@@ -145,6 +145,23 @@ int ct_activation(void *decoder, const char *module, struct activation *out, str
     return 0;
 }
 
+/* k_scale and v_scale beside the projections; files of older versions have output_scale at k_proj and v_proj instead. */
+static int read_cache(const struct tensor_source *t, const char *attention, const char *what,
+                      const struct quant_args *args, int64_t n, struct activation *a, struct err *e)
+{
+    char *now = mem_printf(e, "%s.%s_scale", attention, what),
+         *module = now ? mem_printf(e, "%s.%s_proj", attention, what) : NULL,
+         *old = module ? mem_printf(e, "%s.output_scale", module) : NULL;
+    int rc = -1;
+    if (old)
+        rc = !t->find(t->self, now) && t->find(t->self, old) ? read_stored(t, module, "output", args, n, a, e)
+                                                             : read_stored(t, attention, what, args, n, a, e);
+    mem_free(now);
+    mem_free(module);
+    mem_free(old);
+    return rc;
+}
+
 int ct_cache(void *decoder, const char *attention, int64_t heads, struct activation *key,
              struct activation *value, struct err *e)
 {
@@ -155,8 +172,8 @@ int ct_cache(void *decoder, const char *attention, int64_t heads, struct activat
         return 0;
     int64_t n = a->strategy == STRATEGY_ATTN_HEAD ? heads : 1;
     if (activation_check(a, ACTIVATION_KV, heads, e) ||
-        read_stored(ct_stored(decoder), attention, "k", a, n, key, e) ||
-        read_stored(ct_stored(decoder), attention, "v", a, n, value, e)) {
+        read_cache(ct_stored(decoder), attention, "k", a, n, key, e) ||
+        read_cache(ct_stored(decoder), attention, "v", a, n, value, e)) {
         activation_release(key);
         return err_while(e, "reading how '%s' rounds its cache", attention);
     }
