@@ -266,6 +266,72 @@ static void changed_weights_act_like_a_checkpoint_that_holds_them(void **state)
     bench_close(&b);
 }
 
+/* What a pair hook sees: the input of this walk and of the one beside it. */
+struct beside {
+    struct watch *changed, *original;
+};
+static bool beside_wants(void *arg, const struct walk_group *g)
+{
+    return watch_wants(((struct beside *)arg)->changed, g);
+}
+static int beside_input(void *arg, const struct walk_group *g, int64_t chunk, const float *x, int64_t rows,
+                        int64_t ldx, struct err *e)
+{
+    return watch_input(((struct beside *)arg)->changed, g, chunk, x, rows, ldx, e);
+}
+static int beside_solve(void *arg, const struct walk_group *g, struct err *e)
+{
+    return watch_solve(((struct beside *)arg)->changed, g, e);
+}
+static int beside_pair(void *arg, const struct walk_group *g, int64_t chunk, const float *x, const float *x0,
+                       int64_t rows, int64_t ldx, struct err *e)
+{
+    struct beside *p = arg;
+    const float *seen = p->changed->input[g->block][g->index][chunk];
+    for (int64_t i = 0; i < rows; i++)
+        assert_memory_equal(x + i * ldx, seen + i * g->k, (size_t)g->k * sizeof *x);
+    return watch_input(p->original, g, chunk, x0, rows, ldx, e);
+}
+
+/* Both walks see what they see alone: the changed one its own inputs, the one beside it those of the original weights. */
+static void a_walk_beside_another_keeps_the_original_weights(void **state)
+{
+    static const enum walk_mode modes[] = { WALK_TRUE, WALK_BLOCK };
+    static const uint64_t budgets[] = { 1 << 30, 0 };
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct bench b;
+        struct out out;
+        struct err e = { 0 };
+        bench_open(&b, "");
+        struct watch *changed = watch_new("proj"), *plain = watch_new(NULL);
+        struct beside p = { watch_new("proj"), watch_new(NULL) };
+        watched(&b, modes[i / 2], 1 << 30, changed, &out);
+        watched(&b, modes[i / 2], 1 << 30, plain, &out);
+        assert_true(memcmp(changed->input, plain->input, sizeof plain->input) != 0);
+        struct walk_options o = { budgets[i % 2], "/tmp" };
+        struct walk_hooks h = { .arg = &p,
+                                .wants = beside_wants,
+                                .input = beside_input,
+                                .solve = beside_solve,
+                                .pair = beside_pair };
+        struct walker *w = walker_new(&b.m, &b.chunks, &o, &e), *other = walker_new(&b.m, &b.chunks, &o, &e);
+        assert_true(w && other);
+        walker_beside(w, other);
+        for (int64_t k = 0; k <= b.m.n_blocks; k++)
+            assert_int_equal(walker_block(w, k, modes[i / 2], &h, &e), 0);
+        assert_memory_equal(p.changed->input, changed->input, sizeof changed->input);
+        assert_memory_equal(p.original->input, plain->input, sizeof plain->input);
+        walker_free(w);
+        walker_free(other);
+        free(changed);
+        free(plain);
+        free(p.changed);
+        free(p.original);
+        bench_close(&b);
+    }
+}
+
 static void the_head_is_a_group_whose_change_reaches_the_logits(void **state)
 {
     struct bench b;
@@ -674,6 +740,7 @@ int main(void)
         cmocka_unit_test(a_sequence_does_not_know_its_neighbours),
         cmocka_unit_test(modes_differ_in_what_later_groups_see),
         cmocka_unit_test(changed_weights_act_like_a_checkpoint_that_holds_them),
+        cmocka_unit_test(a_walk_beside_another_keeps_the_original_weights),
         cmocka_unit_test(the_head_is_a_group_whose_change_reaches_the_logits),
         cmocka_unit_test(groups_that_nobody_wants_are_left_alone),
         cmocka_unit_test(errors_of_hooks_reach_the_caller),
