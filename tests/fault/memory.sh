@@ -4,6 +4,7 @@
 . tests/cli/common.sh
 recipe "$work/gptq.yaml" "$work/result" 2
 sed '/calibrate/d; s|GPTQModifier: .*|QuantizationModifier: { scheme: W8A16, targets: [Linear], ignore: [lm_head] }|' "$work/gptq.yaml" >"$work/free.yaml"
+sed 's|  - GPTQModifier: .*|  - AWQModifier: { n_grid: 3 }\n  - GPTQModifier: { scheme: W4A16_ASYM, targets: [Linear], ignore: [lm_head], calibration: asymmetric }|' "$work/gptq.yaml" >"$work/awq.yaml"
 cat >>"$work/free.yaml" <<EOF
   - verify: { max_weight_error: 0.5 }
 EOF
@@ -31,6 +32,7 @@ sweep() { # WHAT RECIPE FIRST GROWTH(percent)
 }
 sweep "without data" "$work/free.yaml" 1 1
 sweep "with calibration" "$work/gptq.yaml" 150 10
+sweep "with AWQ and asymmetric calibration" "$work/awq.yaml" 300 20
 echo '[[0, 5, 6]]' >"$work/ids.json"
 echo 'A line of text.' >"$work/lines.txt"
 for command in "plan $work/gptq.yaml" "inspect $tiny" "schema" "tokenize $tiny $work/lines.txt" "eval $tiny --tokens $work/ids.json"; do
