@@ -71,4 +71,4 @@ static const char *const details[] = {
 };
 const struct command command_verify = { "verify", "DIR", "Recheck an output against its manifest.",
                                         options,  1,     1,
-                                        details,  run,   false };
+                                        details,  run,   true };

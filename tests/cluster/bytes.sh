@@ -68,6 +68,11 @@ for mpi in $mpis; do
     ok "eval on 3 ranks, $mpi: the same numbers" cmp "$work/out" "$work/eval.one"
 done
 
+run 0 "verify: one process" "$qpipe" verify "$work/gptq.one" --model "$model" --dataset "$held" --json
+mv "$work/out" "$work/verify.one"
+timeout 200 mpirun.${mpis##* } -n 3 "$qpipe" verify "$work/gptq.one" --model "$model" --dataset "$held" --json >"$work/out" 2>"$work/err"
+ok "verify on 3 ranks: the same numbers" cmp "$work/out" "$work/verify.one"
+
 # killed behind a record of one of the ranks, gone on with by others, and by one process
 kills=0 bad=0
 for name in gptq awq free; do
