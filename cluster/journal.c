@@ -267,7 +267,8 @@ int journal_clear(const char *dir, struct err *e)
     struct strs names = { 0 };
     int rc = path_list(dir, &names, e);
     for (size_t i = 0; !rc && i < names.n; i++)
-        if (str_starts(names.v[i], "journal.") || str_starts(names.v[i], "spool.")) {
+        if (str_starts(names.v[i], "journal.") || str_starts(names.v[i], "spool.") ||
+            str_starts(names.v[i], "walk.")) {
             char *path = path_join(dir, names.v[i], e);
             rc = path ? path_remove_tree(path, e) : -1;
             mem_free(path);
@@ -415,6 +416,7 @@ bool journal_due(const struct journal *j)
 }
 
 int journal_owned(const struct journal *j, struct err *e) { return owner_check(j->dir, j->token, e); }
+bool journal_eager(const struct journal *j) { return j->kill_at > 0; }
 bool journal_resumed(const struct journal *j) { return j->resumed; }
 int64_t journal_committed(const struct journal *j) { return j->safe; }
 int journal_start(const struct journal *j) { return j->start; }

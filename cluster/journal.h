@@ -37,8 +37,7 @@ struct journal *journal_open(const struct journal_options *o, struct err *e);
 /* journal_put - one record; it is safe only after journal_commit. The last record of a key counts. A key with a '/' is work; one
  * without is a note, which alone is nothing to go on from, and no reason to refuse another job. */
 int journal_put(struct journal *j, const char *key, const void *value, size_t n, struct err *e);
-/* journal_note - a record for people (how far, what went wrong): no work depends on it, and what counts records does not count
- * it. */
+/* journal_note - a record that no unit is made of (snapshots): tests that count records do not count it. */
 int journal_note(struct journal *j, const char *key, const void *value, size_t n, struct err *e);
 /* journal_commit - fsync of this rank's file, after `sync` (NULL: nothing else is spoken of) has made safe what the records
  * point to. ERR_RESUME when another process owns the job now. Nothing put since the last one: does nothing. */
@@ -51,6 +50,8 @@ int journal_owned(const struct journal *j, struct err *e);
 const void *journal_get(const struct journal *j, const char *key, size_t *n);
 /* journal_refresh - reads again what other ranks have committed since: behind a barrier. */
 int journal_refresh(struct journal *j, struct err *e);
+bool journal_eager(
+    const struct journal *j); /* every record is committed at once, for a test that kills behind one */
 bool journal_resumed(const struct journal *j);  /* records of an earlier run were found */
 int64_t journal_count(const struct journal *j); /* different keys */
 const char *journal_key(const struct journal *j,

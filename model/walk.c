@@ -397,6 +397,32 @@ int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e)
     return 0;
 }
 
+int walker_stream(struct walker *w, int64_t chunk, const float **x, int64_t *n, struct err *e)
+{
+    BUG_ON(chunk < 0 || chunk >= w->chunks.n);
+    if (load_chunk(w, chunk, REG_BIT(REG_X), e))
+        return -1;
+    *x = w->run.reg[REG_X];
+    *n = w->run.t * config_width(w->m->config, REG_X);
+    return 0;
+}
+
+float *walker_place(struct walker *w, int64_t chunk, int64_t *n)
+{
+    BUG_ON(chunk < 0 || chunk >= w->chunks.n);
+    begin_chunk(w, chunk);
+    *n = w->run.t * config_width(w->m->config, REG_X);
+    return w->run.reg[REG_X];
+}
+
+int walker_placed(struct walker *w, struct err *e) { return save_chunk(w, REG_BIT(REG_X), e); }
+
+void walker_resume(struct walker *w, int64_t b)
+{
+    BUG_ON(w->next || b < 0 || b > w->m->n_blocks);
+    w->next = b;
+}
+
 void walker_last(struct walker *w) { w->last = true; }
 
 static bool inside(const char *name, const char *parent)

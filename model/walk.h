@@ -61,6 +61,13 @@ int walker_logits(struct walker *w, int64_t chunk, float *logits, struct err *e)
 /* walker_hidden - the residual stream of a chunk as it waits now, [len, hidden] (after the last walker_block); after the
  * epilogue what the head reads, [len, inputs of the head] (never more than hidden). */
 int walker_hidden(struct walker *w, int64_t chunk, float *out, struct err *e);
+/* The residual stream of a chunk between two blocks, to be kept outside and put back: walker_stream shows it, n floats, valid
+ * until the walker is used again. walker_resume: a new walker stands before block b, once each chunk's stream was put where
+ * walker_place says (n floats) and walker_placed called. */
+int walker_stream(struct walker *w, int64_t chunk, const float **x, int64_t *n, struct err *e);
+float *walker_place(struct walker *w, int64_t chunk, int64_t *n);
+int walker_placed(struct walker *w, struct err *e);
+void walker_resume(struct walker *w, int64_t b);
 /* walker_last - the next walker_block is the last of this walk: in the mode true, what stands behind its last wanted group is
  * of no use and does not run. */
 void walker_last(struct walker *w);

@@ -10,7 +10,7 @@ static const char plan_key[] = "plan", error_key[] = "error";
 
 static int put(struct journal *journal, const char *key, struct jw *w, struct err *e)
 {
-    if (jw_done(w, e) || journal_note(journal, key, w->out->p, w->out->len, e))
+    if (jw_done(w, e) || journal_put(journal, key, w->out->p, w->out->len, e))
         return -1;
     return journal_commit(journal, NULL, NULL, e);
 }

@@ -4,6 +4,7 @@
 #include "stages/group.h"
 #include "stages/ranks.h"
 #include "stages/rows.h"
+#include "stages/snapshot.h"
 #include "stages/units.h"
 
 #include "base/log.h"
@@ -19,6 +20,7 @@ struct pass {
     struct links links;
     struct span chunks;                /* this rank's */
     struct span blocks;                /* the same: all of them, but with sharding: layers */
+    bool snapshots;                    /* activations are kept between blocks */
     struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
     struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
@@ -135,17 +137,18 @@ static int64_t count_blocks(const struct job *j)
     return j->walk_end > 0 && j->walk_end < n ? j->walk_end : n;
 }
 
-static int walk_blocks(struct pass *p, struct walker *w, struct err *e)
+static int walk_blocks(struct pass *p, struct walker *w, int64_t from, struct err *e)
 {
     struct job *j = p->j;
     struct walk_hooks hooks = { .arg = p, .wants = wants, .input = input, .solve = solve, .pair = pair };
     hooks.cache = j->kv_cache ? cache : NULL;
     progress_start("quantize", p->blocks.end, "blocks");
     int rc = 0;
-    for (int64_t b = 0; !rc && b < p->blocks.end; b++) {
+    for (int64_t b = from; !rc && b < p->blocks.end; b++) {
         bool own = b >= p->blocks.first;
         rc = check_interrupt(e) || walker_block(w, b, j->mode, own ? &hooks : NULL, e) ||
-                     (own && cache_save(j, b, e)) || unit_commit(j, e)
+                     (own && cache_save(j, b, e)) || unit_commit(j, e) ||
+                     (p->snapshots && b + 1 < p->blocks.end && snapshot_keep(j, p->chunks, w, b + 1, e))
                  ? -1
                  : 0;
         rc = rc ? rc : comm_agree(j->comm, 0, e); /* a signal that one of us got stops all of us here */
@@ -190,13 +193,21 @@ static int walk(struct job *j, struct span blocks, const char *spill_dir, struct
     bool two = any_asymmetric(j);
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (two ? 2 : 1),
                               .spill_dir = spill_dir };
+    int64_t from = 0;
+    p.snapshots = !two && !j->by_layers;
+    if (p.snapshots && snapshot_find(j, p.chunks, &from, e))
+        return -1;
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
     struct walker *original = w && two ? walker_new(&j->load.model, &c, &o, e) : NULL;
     int rc = comm_agree(j->comm, w && (original || !two) ? 0 : -1, e);
     if (!rc && original)
         walker_beside(w, original);
+    if (!rc && from) {
+        log_say(LOG_INFO, "continues: the walk goes on before block %lld", (long long)from);
+        rc = snapshot_take(j, p.chunks, from, w, e);
+    }
     if (!rc)
-        rc = walk_blocks(&p, w, e);
+        rc = walk_blocks(&p, w, from, e);
     if (w && walker_spilled(w))
         log_say(LOG_INFO, "activations: %.1f MiB went through the spill file",
                 (double)walker_spilled(w) / 0x1p20);

@@ -398,10 +398,8 @@ int units_gather(struct job *j, struct err *e)
 {
     if (unit_commit(j, e) || comm_agree(j->comm, 0, e))
         return -1;
-    if (!j->units || j->comm->size == 1)
-        return 0;
-    if (units_refresh(j, e))
-        return -1;
+    if (!j->units || (j->comm->size > 1 && units_refresh(j, e)))
+        return j->units ? -1 : 0;
     for (int64_t i = 0; i < j->load.model.n_modules; i++)
         if (j->module[i].scheme && unit_module_take(j, &j->module[i], e))
             return -1;
@@ -413,3 +411,21 @@ int units_gather(struct job *j, struct err *e)
     }
     return 0;
 }
+
+/* -- notes -- */
+
+int unit_note(struct job *j, const char *key, const void *value, size_t n, struct err *e)
+{
+    return j->units ? journal_note(j->units->journal, key, value, n, e) : 0;
+}
+
+const void *unit_noted(const struct job *j, const char *key, size_t *n)
+{
+    return j->units ? journal_get(j->units->journal, key, n) : NULL;
+}
+
+int64_t units_keys(const struct job *j) { return j->units ? journal_count(j->units->journal) : 0; }
+const char *units_key(const struct job *j, int64_t i) { return journal_key(j->units->journal, i); }
+const char *units_dir(const struct job *j) { return j->units->dir; }
+int units_start(const struct job *j) { return journal_start(j->units->journal); }
+bool units_eager(const struct job *j) { return j->units && journal_eager(j->units->journal); }

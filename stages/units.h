@@ -45,6 +45,14 @@ int unit_weights(const struct job *j, const struct module_job *m, float *w, stru
 bool units_span(const struct job *j, const char *key, int64_t *first, int64_t *n);
 /* units_refresh - what other ranks have committed: call behind a barrier that follows their unit_commit. */
 int units_refresh(struct job *j, struct err *e);
+/* Notes that no unit is made of, for snapshot.c: kept with the next commit. unit_noted: borrowed, NULL: none. */
+int unit_note(struct job *j, const char *key, const void *value, size_t n, struct err *e);
+const void *unit_noted(const struct job *j, const char *key, size_t *n);
+int64_t units_keys(const struct job *j);
+const char *units_key(const struct job *j, int64_t i); /* of 0 .. units_keys - 1 */
+const char *units_dir(const struct job *j);            /* the work folder */
+int units_start(const struct job *j);                  /* which start of the job this is */
+bool units_eager(const struct job *j);                 /* a test wants everything kept at once */
 /* units_gather - commits, and takes the units of all ranks: afterwards every rank's saver has every tensor (their bytes stay
  * where they are) and every module its result. All ranks call it. */
 int units_gather(struct job *j, struct err *e);
