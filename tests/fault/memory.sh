@@ -1,5 +1,5 @@
 #!/bin/sh
-# memory.sh - runs with all allocations from the n-th on refused: status 5, no crash, nothing visible. The points are spread
+# memory.sh - runs with all allocations from the n-th on refused: status 5, no crash, nothing or all of the output visible. The points are spread
 # over the run, every one of the first hundred and then ever fewer; the tests of the rooms sweep all of theirs.
 . tests/cli/common.sh
 recipe "$work/gptq.yaml" "$work/result" 2
@@ -16,16 +16,18 @@ sweep() { # WHAT RECIPE FIRST GROWTH(percent)
         status=$?
         [ "$status" -ne 0 ] || break
         tried=$((tried + 1))
-        if [ "$status" -ne 5 ] || ! hidden "$work/result" || ! grep -q "out of memory" "$work/err"; then
+        # a run that can not even print its table any more leaves the output, complete
+        if [ "$status" -ne 5 ] || ! { hidden "$work/result" || "$qpipe" verify "$work/result" >/dev/null 2>&1; } ||
+            ! grep -q "out of memory" "$work/err"; then
             bad=$((bad + 1))
             echo "    allocation $n: status $status, left: $(ls -d "$work"/result* 2>/dev/null)"
             sed 's/^/    /' "$work/err"
             rm -rf "$work"/result*
         fi
-        rm -rf "$work/result.work" # each from the start
+        rm -rf "$work/result" "$work/result.work" # each from the start
         n=$((n + 1 + n * $4 / 100))
     done
-    ok "$1: status 5 and nothing visible at each of $tried points up to allocation $n" [ "$bad" -eq 0 ]
+    ok "$1: status 5, and nothing or all of it visible, at each of $tried points up to allocation $n" [ "$bad" -eq 0 ]
     ok "$1: there were points to try" [ "$tried" -ge 20 ]
     ok "$1: the first run that was not hit is complete" "$qpipe" verify "$work/result"
     rm -rf "$work/result"
