@@ -15,7 +15,13 @@
 
 extern char **environ;
 /* Files: a shared file system under load. Start: loading programs, reading tables and texts. Room: what is no tensor. */
-enum { FILE_RATE = 200000000, START_SECONDS = 30, LEAST_LIMIT = 600, MOST_LINKS = 100 };
+enum {
+    FILE_RATE = 200000000,
+    START_SECONDS = 30,
+    LEAST_LIMIT = 600,
+    MOST_LINKS = 100,
+    KEPT_EVERY = 10 /* s, stages/snapshot.h */
+};
 static const double ROOM = 1.15;
 static const int64_t ROOM_BYTES = INT64_C(256) << 20;
 
@@ -59,13 +65,14 @@ static int read_time(const char *what, const char *text, int64_t *out, struct er
 
 static double all_flop(const struct demand *d) { return d->walk + d->verify; }
 
-/* Jobs that a chain needs, each with `limit` seconds for work. A job walks again through what is finished (`forward` for all of
- * it), goes on from there (`walk`), and verifies in one piece. 0: no number of jobs is enough. */
-static int64_t count_links(double limit, double forward, double walk, double verify)
+/* Jobs that a chain needs, each with `limit` seconds for work. A job walks again through what was finished since activations were
+ * kept (`forward` for all of it, at most `most`), goes on from there (`walk`), and verifies in one piece. 0: no number of jobs
+ * is enough. */
+static int64_t count_links(double limit, double forward, double most, double walk, double verify)
 {
     double done = 0;
     for (int64_t n = 1; n <= MOST_LINKS; n++) {
-        double left = limit - done * forward;
+        double left = limit - (done * forward < most ? done * forward : most);
         if (left >= (1 - done) * walk + verify)
             return n;
         double gain = left / walk;
@@ -83,7 +90,8 @@ static int chain_by_plan(const struct cli *c, struct submission *s, const struct
            files = (double)d->bytes / FILE_RATE, m = c->batch.margin;
     double limit = (double)(j->seconds - j->warn - START_SECONDS), forward = m * (d->forward / flops + files),
            verify = m * d->verify / flops;
-    int64_t n = count_links(limit, forward, m * (d->walk / flops + files), verify);
+    double most = d->kept ? forward / (double)d->blocks + KEPT_EVERY : forward;
+    int64_t n = count_links(limit, forward, most, m * (d->walk / flops + files), verify);
     if (n && n <= MOST_LINKS) {
         j->links = n > 1 ? n + 1 : 1; /* what was begun when a job was stopped is done again */
         return 0;
@@ -96,7 +104,7 @@ static int chain_by_plan(const struct cli *c, struct submission *s, const struct
             e, ERR_LIMIT,
             "--time: no chain of jobs of %lld s can end: %.0f s are left for work, walking again through what is finished "
             "takes up to %.0f, verifying %.0f",
-            (long long)j->seconds, limit > 0 ? limit : 0, forward, verify);
+            (long long)j->seconds, limit > 0 ? limit : 0, most < forward ? most : forward, verify);
     return err_hint(
         e, "give more time or cores, or the --rate of that machine; --chain N asks for N jobs all the same");
 }

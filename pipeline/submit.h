@@ -9,6 +9,8 @@ struct demand {
     /* FLOP: of the walk alone, which every start of a run repeats up to where it goes on; with statistics and solves; of
      * verification, which is done in one piece */
     double forward, walk, verify;
+    int64_t blocks;
+    bool kept;            /* activations are kept between blocks: only what came behind is walked again */
     int64_t bytes, peak;  /* read and written; in memory */
     char *output, *label; /* absolute; "r.yaml" or "r.yaml, variant w8" */
 };
