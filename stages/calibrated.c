@@ -18,9 +18,10 @@ enum { BLOCK_CROSSES = 64 };
 struct pass {
     struct job *j;
     struct links links;
-    struct span chunks;                /* this rank's */
-    struct span blocks;                /* the same: all of them, but with sharding: layers */
-    bool snapshots;                    /* activations are kept between blocks */
+    struct span chunks; /* this rank's */
+    struct span blocks; /* the same: all of them, but with sharding: layers */
+    bool snapshots;     /* activations are kept between blocks */
+    struct snapshots kept;
     struct gram *gram;                 /* [n_gram], by the group's index in its block; k == 0: not open */
     struct cross cross[BLOCK_CROSSES]; /* the same, for modules with asymmetric calibration */
     int n_gram;
@@ -148,7 +149,8 @@ static int walk_blocks(struct pass *p, struct walker *w, int64_t from, struct er
         bool own = b >= p->blocks.first;
         rc = check_interrupt(e) || walker_block(w, b, j->mode, own ? &hooks : NULL, e) ||
                      (own && cache_save(j, b, e)) || unit_commit(j, e) ||
-                     (p->snapshots && b + 1 < p->blocks.end && snapshot_keep(j, p->chunks, w, b + 1, e))
+                     (p->snapshots && b + 1 < p->blocks.end &&
+                      snapshot_keep(j, &p->kept, p->chunks, w, b + 1, e))
                  ? -1
                  : 0;
         rc = rc ? rc : comm_agree(j->comm, 0, e); /* a signal that one of us got stops all of us here */

@@ -79,9 +79,9 @@ static void forget(const struct job *j, const char *file)
     mem_free(path);
 }
 
-static int keep(struct job *j, struct span own, struct walker *w, int64_t block, struct err *e)
+static int keep(struct job *j, struct snapshots *s, struct span own, struct walker *w, int64_t block,
+                struct err *e)
 {
-    static char last[80]; /* this process's latest file */
     struct note note = { block, own.first, own.end, j->load.model.hidden, "" };
     snprintf(note.file, sizeof note.file, "walk.%lld.%lld.%d", (long long)block, (long long)own.first,
              units_start(j));
@@ -97,27 +97,27 @@ static int keep(struct job *j, struct span own, struct walker *w, int64_t block,
     mem_free(path);
     mem_free(sums);
     if (!rc) {
-        forget(j, last);
-        memcpy(last, note.file, sizeof last);
+        forget(j, s->file);
+        memcpy(s->file, note.file, sizeof s->file);
     }
     return rc;
 }
 
 /* Rank 0's clock decides for all, so that all keep the same blocks. */
-int snapshot_keep(struct job *j, struct span own, struct walker *w, int64_t block, struct err *e)
+int snapshot_keep(struct job *j, struct snapshots *s, struct span own, struct walker *w, int64_t block,
+                  struct err *e)
 {
-    static double last, took;
-    double now = clock_seconds(), pause = 20 * took > 10 ? 20 * took : 10;
-    int due = units_eager(j) || (last > 0 && now - last >= pause);
-    last = last > 0 ? last : now; /* the first block only starts the clock */
+    double now = clock_seconds(), pause = 20 * s->took > 10 ? 20 * s->took : 10;
+    int due = units_eager(j) || (s->last > 0 && now - s->last >= pause);
+    s->last = s->last > 0 ? s->last : now; /* the first block only starts the clock */
     if (comm_bcast(j->comm, &due, sizeof due, 0, e))
         return -1;
     if (!due || !j->units)
         return 0;
-    if (own.end > own.first && keep(j, own, w, block, e))
+    if (own.end > own.first && keep(j, s, own, w, block, e))
         return err_while(e, "keeping the activations before block %lld", (long long)block);
-    last = clock_seconds();
-    took = last - now;
+    s->last = clock_seconds();
+    s->took = s->last - now;
     return 0;
 }
 
