@@ -32,9 +32,10 @@ sleep 2
 bash "$here/netns.sh" heal "$name" 3
 ok "a link that is cut for 2 s (deadline 8 s) ends no work" ended 60
 ok "all ranks come to the end of it" is "$(grep -c ' waited ' "$work/out")" 2
-# after such a cut MPICH's MPI_Finalize sometimes never returns (seen in 4 of 12 runs, all work done, nothing under way)
-if [ "$mpi" = mpich ] && [ "$rc" = 75 ]; then
-    ok "the job ends with 75 in MPI_Finalize" says err 'no end of MPI_Finalize'
+# after such a cut MPICH's MPI_Finalize sometimes never returns (seen in 4 of 12 runs, all work done, nothing under way): the
+# watchdog ends it with 75, and mpiexec passes that on, or says 255 when it was in the middle of a barrier of its own
+if [ "$mpi" = mpich ] && { [ "$rc" = 75 ] || [ "$rc" = 255 ]; }; then
+    ok "the job ends with $rc in MPI_Finalize" says err 'no end of MPI_Finalize'
 else
     ok "the job ends well" is "$rc" 0
 fi
