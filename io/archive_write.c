@@ -28,6 +28,7 @@ struct writing {
     struct out_file *f;
     const char *path;
     struct err err; /* of file_put, inside libarchive's call */
+    bool given_up;  /* what still comes is swallowed */
 };
 
 static int kind_of(const char *name)
@@ -43,6 +44,8 @@ bool archive_writable(const char *path) { return kind_of(path_base(path)) >= 0; 
 static la_ssize_t take(struct archive *a, void *arg, const void *p, size_t n)
 {
     struct writing *w = arg;
+    if (w->given_up)
+        return (la_ssize_t)n;
     if (file_put(w->f, p, n, &w->err)) {
         archive_set_error(a, EIO, "%s", w->err.what);
         return -1;
@@ -128,8 +131,10 @@ int archive_write(const char *dir, const char *path, const char *name, int64_t m
             goto done;
     rc = archive_write_close(w.a) == ARCHIVE_OK ? 0 : failed(&w, e);
 done:
-    if (rc && w.a)
-        archive_write_fail(w.a);
+    if (rc && w.a) { /* archive_write_fail would be the word, and leaks libarchive's own buffers */
+        w.given_up = true;
+        (void)archive_write_close(w.a);
+    }
     archive_write_free(w.a);
     strs_release(&names);
     if (rc)
