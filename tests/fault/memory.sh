@@ -34,7 +34,7 @@ sweep() { # WHAT RECIPE FIRST GROWTH(percent)
 }
 sweep "without data" "$work/free.yaml" 1 1
 sweep "with calibration" "$work/gptq.yaml" 150 10
-sweep "with AWQ and asymmetric calibration" "$work/awq.yaml" 300 40
+sweep "with AWQ and asymmetric calibration" "$work/awq.yaml" 300 20
 echo '[[0, 5, 6]]' >"$work/ids.json"
 echo 'A line of text.' >"$work/lines.txt"
 for command in "plan $work/gptq.yaml" "inspect $tiny" "schema" "tokenize $tiny $work/lines.txt" "eval $tiny --tokens $work/ids.json"; do
