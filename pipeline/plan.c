@@ -36,14 +36,6 @@ static int64_t module_bytes(const struct job *j, const struct module_job *m)
     return max64(max64(target, clip), n + 5 * p + solve_bytes(&m->solve, &m->layout));
 }
 
-static bool asymmetric(const struct job *j)
-{
-    for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        if (j->module[i].scheme && j->module[i].solve.alpha > 0)
-            return true;
-    return false;
-}
-
 /* What GPTQ's options keep beside the Gram matrix and its factor: a damped Hessian, a factor in natural order, D. */
 static int64_t tune_squares(const struct module_job *m)
 {
@@ -135,7 +127,7 @@ static void walk_cost(const struct job *j, struct plan_cost *c)
         live = max64(live, j->mode == WALK_TRUE ? model_live_floats(m, b) : m->hidden);
     }
     int walkers =
-        asymmetric(j) ? 2 : 1; /* the original model beside the one that changes; the budget is halved */
+        job_asymmetric(j) ? 2 : 1; /* the original model beside the one that changes; the budget is halved */
     int64_t want = 4 * live * c->tokens * walkers;
     c->store = want < job_budget(j) ? want : job_budget(j);
     c->spill = want - c->store;

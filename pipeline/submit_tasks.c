@@ -26,15 +26,6 @@ char *submission_absolute(const char *path, struct err *e)
     return mem_printf(e, "%s/%.*s", here, (int)n, path);
 }
 
-/* As stages/snapshot.h does it: one walk, on one set of weights. */
-static bool keeps_activations(const struct job *j)
-{
-    bool one = !j->smooth.n && !j->by_layers;
-    for (int64_t i = 0; one && i < j->load.model.n_modules; i++)
-        one = !j->module[i].scheme || !(j->module[i].solve.alpha > 0);
-    return one;
-}
-
 /* ---- what one run needs ---- */
 
 /* Verification walks both models over the held-out text, and sums Gram matrices of it for the modules' output errors. */
@@ -71,7 +62,7 @@ static int measure(const struct cli *c, const struct recipe *r, struct demand *d
     plan_cost(&j, &cost);
     d->forward = cost.forward;
     d->blocks = j.load.model.n_blocks > 0 ? j.load.model.n_blocks : 1;
-    d->kept = keeps_activations(&j);
+    d->kept = !j.smooth.n && !j.by_layers && !job_asymmetric(&j); /* as stages/snapshot.h does it */
     d->walk = cost.forward + cost.gram + cost.factor + cost.solve;
     d->verify = verify_flop(&j, &cost);
     d->bytes = cost.bytes_in + cost.bytes_out + (cost.verify ? cost.bytes_in + cost.bytes_out : 0);

@@ -161,21 +161,6 @@ static int walk_blocks(struct pass *p, struct walker *w, int64_t from, struct er
     return rc;
 }
 
-static bool any_asymmetric(const struct job *j)
-{
-    for (int64_t i = 0; i < j->load.model.n_modules; i++)
-        if (j->module[i].scheme && j->module[i].solve.alpha > 0)
-            return true;
-    return false;
-}
-
-/* This rank's sequences. */
-static struct chunks own_chunks(const struct job *j, struct span s)
-{
-    return (struct chunks){ (const int32_t *const *)j->data.seq + s.first, j->data.len + s.first,
-                            s.end - s.first };
-}
-
 static void pass_release(struct pass *p)
 {
     for (int i = 0; i < BLOCK_CROSSES; i++)
@@ -191,8 +176,8 @@ static int walk(struct job *j, struct span blocks, const char *spill_dir, struct
     struct pass p = {
         .j = j, .links = ranks_links(j->comm), .chunks = ranks_chunks(j->comm, j->data.n), .blocks = blocks
     };
-    struct chunks c = own_chunks(j, p.chunks);
-    bool two = any_asymmetric(j);
+    struct chunks c = ranks_sequences(&j->data, p.chunks);
+    bool two = job_asymmetric(j);
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j) / (two ? 2 : 1),
                               .spill_dir = spill_dir };
     int64_t from = 0;

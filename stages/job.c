@@ -176,3 +176,11 @@ void job_release(struct job *j)
     strs_release(&j->notes);
     memset(j, 0, sizeof *j);
 }
+
+bool job_asymmetric(const struct job *j)
+{
+    for (int64_t i = 0; i < j->load.model.n_modules; i++)
+        if (j->module[i].scheme && j->module[i].solve.alpha > 0)
+            return true;
+    return false;
+}

@@ -112,6 +112,8 @@ void job_release(struct job *j);
 int job_note(struct job *j, struct err *e, const char *fmt, ...) QP_PRINTF(3, 4);
 /* job_budget - bytes of activations held in memory: the calibrate stage's, or the default. */
 int64_t job_budget(const struct job *j);
+/* job_asymmetric - a module's target is moved by what quantization did before it: a walk with the original weights runs beside. */
+bool job_asymmetric(const struct job *j);
 bool job_calibrates(const struct job *j); /* calibration text is read: a quantizer or smoothing needs it */
 /* job_tensors - the weights that are quantized and saved: those of the checkpoint, with the scales of smoothing. */
 const struct tensor_source *job_tensors(const struct job *j);

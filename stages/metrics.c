@@ -215,8 +215,7 @@ static void add_scores(struct scores *s, const struct window *room, int64_t wind
 static struct walker *start(const struct model *m, const struct dataset *d, const struct metrics_options *o,
                             int share, struct err *e)
 {
-    struct span own = ranks_chunks(comm_world(), d->n);
-    struct chunks c = { (const int32_t *const *)d->seq + own.first, d->len + own.first, own.end - own.first };
+    struct chunks c = ranks_sequences(d, ranks_chunks(comm_world(), d->n));
     struct walk_options wo = { o->activation_budget / (uint64_t)share, o->spill_dir };
     return walker_new(m, &c, &wo, e);
 }

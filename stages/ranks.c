@@ -10,6 +10,11 @@ struct span ranks_chunks(const struct comm *c, int64_t n)
     return s;
 }
 
+struct chunks ranks_sequences(const struct dataset *d, struct span s)
+{
+    return (struct chunks){ (const int32_t *const *)d->seq + s.first, d->len + s.first, s.end - s.first };
+}
+
 static int link_send(void *arg, int to, const void *p, size_t n, struct err *e)
 {
     return comm_send(arg, to, p, n, e);

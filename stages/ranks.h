@@ -9,6 +9,7 @@
 #ifndef QP_STAGES_RANKS_H
 #define QP_STAGES_RANKS_H
 #include "cluster/comm.h"
+#include "model/walk.h"
 #include "quant/tree.h"
 #include "text/dataset.h"
 #include <stdbool.h>
@@ -18,6 +19,8 @@ struct span {
     int64_t first, end;
 };
 struct span ranks_chunks(const struct comm *c, int64_t n);
+/* The sequences of a span, for a walk; borrowed from d. */
+struct chunks ranks_sequences(const struct dataset *d, struct span s);
 /* Messages of the tree over a communicator, which is borrowed. */
 struct links ranks_links(const struct comm *c);
 /* ranks_share_chunks - rows[n], of which each rank has filled those of its chunks: afterwards all of them everywhere. */

@@ -199,9 +199,7 @@ static int walk_blocks(struct smoothing *p, struct walker *w, struct err *e)
 static int walk_stage(struct smoothing *p, const char *spill_dir, struct err *e)
 {
     struct job *j = p->j;
-    struct span own = p->chunks;
-    struct chunks c = { (const int32_t *const *)j->data.seq + own.first, j->data.len + own.first,
-                        own.end - own.first };
+    struct chunks c = ranks_sequences(&j->data, p->chunks);
     struct walk_options o = { .activation_budget = (uint64_t)job_budget(j), .spill_dir = spill_dir };
     struct walker *w = walker_new(&j->load.model, &c, &o, e);
     p->walker = w;

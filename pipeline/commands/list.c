@@ -23,7 +23,7 @@ const struct exit_status exit_statuses[] = {
     { 5, "out of memory" },
     { 6, "a known thing that this version can not do yet" },
     { 70, "a mistake of qpipe's own" },
-    { 75, "interrupted; nothing was published; run it again" },
+    { 75, "interrupted, or a rank was lost; nothing was published; run it again to go on" },
     { 0, NULL },
 };
 
