@@ -79,27 +79,42 @@ static void forget(const struct job *j, const char *file)
     mem_free(path);
 }
 
-static int keep(struct job *j, struct snapshots *s, struct span own, struct walker *w, int64_t block,
-                struct err *e)
+static int write_file_of(struct job *j, struct span own, struct walker *w, const struct note *note,
+                         uint64_t *sums, struct err *e)
 {
-    struct note note = { block, own.first, own.end, j->load.model.hidden, "" };
-    snprintf(note.file, sizeof note.file, "walk.%lld.%lld.%d", (long long)block, (long long)own.first,
-             units_start(j));
-    uint64_t *sums = mem_array((size_t)(own.end - own.first) + 1, sizeof *sums, e);
-    char *path = sums ? path_of(j, note.file, e) : NULL;
+    char *path = path_of(j, note->file, e);
     struct out_file *f = path ? file_scratch(path, e) : NULL;
     int rc = f ? write_streams(own, w, f, sums, e) : -1;
     if (f && rc)
         file_abandon(f);
     else if (f)
         rc = file_keep(f, e);
-    rc = rc || note_file(j, &note, sums, e) ? -1 : 0;
     mem_free(path);
-    mem_free(sums);
-    if (!rc) {
+    return rc;
+}
+
+/* No room for a snapshot is no reason to stop: the run goes on without. */
+static int keep(struct job *j, struct snapshots *s, struct span own, struct walker *w, int64_t block,
+                struct err *e)
+{
+    struct err why = { 0 };
+    struct note note = { block, own.first, own.end, j->load.model.hidden, "" };
+    snprintf(note.file, sizeof note.file, "walk.%lld.%lld.%d", (long long)block, (long long)own.first,
+             units_start(j));
+    uint64_t *sums = mem_array((size_t)(own.end - own.first) + 1, sizeof *sums, e);
+    int rc = sums ? 0 : -1;
+    if (sums && write_file_of(j, own, w, &note, sums, &why)) {
+        rc = why.code == ERR_IO ? 0 : -1;
+        s->off = true;
+        if (rc && e)
+            *e = why;
+        else
+            log_say(LOG_WARN, "activations are not kept any more: %s", why.what);
+    } else if (sums && !(rc = note_file(j, &note, sums, e))) {
         forget(j, s->file);
         memcpy(s->file, note.file, sizeof s->file);
     }
+    mem_free(sums);
     return rc;
 }
 
@@ -114,7 +129,7 @@ int snapshot_keep(struct job *j, struct snapshots *s, struct span own, struct wa
         return -1;
     if (!due || !j->units)
         return 0;
-    if (own.end > own.first && keep(j, s, own, w, block, e))
+    if (!s->off && own.end > own.first && keep(j, s, own, w, block, e))
         return err_while(e, "keeping the activations before block %lld", (long long)block);
     s->last = clock_seconds();
     s->took = s->last - now;

@@ -9,6 +9,7 @@
 struct snapshots {
     double last, took; /* s */
     char file[80];
+    bool off; /* the disk had no room for the last one */
 };
 /* All ranks call these; own: this rank's chunks. snapshot_keep - behind block `block - 1`, whose units are committed: writes the
  * residual streams to a file, when ten seconds have passed since the last one, or twenty times as long as that took. */

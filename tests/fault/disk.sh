@@ -65,6 +65,13 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=1m tmpfs "$work/small" 2>/dev/
     ok "from where it was" says err "continues: "
     ok "to the same bytes" diff -r "$work/larger/result" "$work/whole-free"
     ok "nothing else is left" [ ! -e "$work/larger/result.work" ]
+    # 32 MiB of activations between the blocks, and room for the output alone
+    sed 's/samples: 2, sequence_length: 128/samples: 128, sequence_length: 512/' "$work/r.yaml" >"$work/long.yaml"
+    run 0 "activations without a limit" "$qpipe" run "$work/long.yaml" --output "$work/long"
+    rm -rf "$work/larger/result"
+    run 0 "a disk that has no room for activations ends no run" env QPIPE_KILL_AT_RECORD=1000000 "$qpipe" run "$work/long.yaml" --output "$work/larger/result"
+    ok "it is said" says err "activations are not kept any more"
+    ok "the bytes are the same" diff -r "$work/larger/result" "$work/long"
 else
     skip "a disk that is really full (no mount here)"
 fi
